@@ -1,0 +1,318 @@
+"""What a recipe may say, as pydantic models: every key, its type, its default and its meaning.
+
+The models only check shapes. Names that plugins register (domains, rewards, estimators) and the arguments that
+TRL takes are checked by whoever holds those tables, when the recipe is read; see ``honewise.recipes.load``.
+All models are frozen: a run stores exactly what it was given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+__all__ = [
+    "BASE",
+    "FORMAT",
+    "KINDS",
+    "Control",
+    "DataSection",
+    "DataSpec",
+    "DomainSpec",
+    "EvaluateStage",
+    "LoraSpec",
+    "PolicySpec",
+    "Recipe",
+    "RewardSpec",
+    "RlStage",
+    "RubricSpec",
+    "SftStage",
+    "Stage",
+    "TinySpec",
+]
+
+FORMAT = 1
+"""The recipe format this version reads."""
+
+BASE = "base"
+"""In ``from`` and ``of``: the policy as ``policy:`` describes it, before any stage."""
+
+Positive = Annotated[int, Field(gt=0)]
+Count = Annotated[int, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=100)]
+
+
+class Section(BaseModel):
+    """A mapping of a recipe in which every key is known."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        use_attribute_docstrings=True,
+        validate_by_name=True,
+        validate_by_alias=True,
+        serialize_by_alias=True,
+    )
+
+
+class DomainSpec(BaseModel):
+    """Which domain, and its options: every other key is a keyword argument of the domain's factory."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, strict=True, use_attribute_docstrings=True)
+
+    use: str
+    """The domain's name, as `honewise domains` lists it."""
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """The keys beside ``use``."""
+        return dict(self.model_extra or {})
+
+
+class DataSpec(Section):
+    """Where tasks come from: the domain's own samples, or a data set on disk or on the hub."""
+
+    samples: Literal["train", "held-out"] | None = None
+    """A split of the domain's own sample tasks. Not together with `path`."""
+    path: str | None = None
+    """A file or folder of the data set in its published layout (looked up beside the recipe, then in the working
+    directory), or a Hugging Face data set as `org/name:split`. Not together with `samples`."""
+    format: str | None = None
+    """The data set's format; left out, it is recognised from the content, and said."""
+    limit: Positive | None = None
+    """At most this many tasks, counted after shuffling."""
+    shuffle: Count | None = None
+    """Shuffle the tasks with this seed before `limit`; left out, the order of the data set."""
+
+
+class DataSection(Section):
+    """The two task sets of a run."""
+
+    train: DataSpec = Field(default_factory=lambda: DataSpec(samples="train"))
+    """Tasks that stages train on."""
+    held_out: DataSpec = Field(default_factory=lambda: DataSpec(samples="held-out"))
+    """Tasks that only `evaluate` sees."""
+
+
+class TinySpec(Section):
+    """A small Llama-type model built from nothing, with a tokenizer trained on the domain's own texts."""
+
+    layers: Positive = 4
+    """Transformer blocks."""
+    width: Positive = 192
+    """Hidden size; a multiple of twice `heads`."""
+    heads: Positive = 6
+    """Attention heads."""
+    kv_heads: Positive | None = None
+    """Key and value heads; a divisor of `heads`. Left out: as `heads`."""
+    vocabulary: Annotated[int, Field(ge=280)] = 600
+    """Size of the byte-level BPE vocabulary, special tokens included; at least the 256 bytes and some room."""
+    context: Positive = 512
+    """Tokens of prompt and completion together."""
+
+
+class LoraSpec(Section):
+    """Train low-rank adapters and leave the model's own weights alone."""
+
+    r: Positive = 16
+    """Rank of the adapters."""
+    alpha: Positive = 32
+    """Scale numerator: updates are multiplied by alpha / r."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of adapter inputs dropped in training."""
+    targets: list[str] | Literal["all-linear"] = "all-linear"
+    """Names of the modules to adapt, or `all-linear`."""
+
+
+class PolicySpec(Section):
+    """The model to train. Exactly one of `tiny`, `hub` and `path`."""
+
+    tiny: TinySpec | None = None
+    """A small model built from nothing; downloads nothing."""
+    hub: str | None = None
+    """A model id on the Hugging Face hub."""
+    path: str | None = None
+    """A folder with a saved model and tokenizer (looked up beside the recipe, then in the working directory)."""
+    revision: str | None = None
+    """Commit, tag or branch of a hub model."""
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """Number format of the weights; `auto` is float32 on a CPU, else the model's own."""
+    lora: LoraSpec | None = None
+    """Adapters to train in place of all weights; `{}` takes the defaults."""
+
+
+def _as_reward_mapping(value: Any) -> Any:
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return {"weight": value}
+    return value
+
+
+class RewardSpec(Section):
+    """A reward's place in the rubric: changes one of the preset's, or adds a reward. A bare number is its weight."""
+
+    weight: float | dict[Annotated[int, Field(ge=0)], float] | None = None
+    """A constant, or `{step: weight}`: from each step on, that weight."""
+    when: str | None = None
+    """Gate on another reward's raw value, such as `execution >= 1`; closed, it is scored as `otherwise`."""
+    otherwise: float | None = None
+    """The value while the gate is closed; 0 where nothing is said."""
+    clip: Annotated[list[float], Field(min_length=2, max_length=2)] | None = None
+    """Lowest and highest value, applied before the weight."""
+    normalise: Literal["none", "bounds"] | None = None
+    """`bounds` maps the reward's declared range to [0, 1]."""
+    on_unscored: Literal["skip", "drop_group", "zero", "raise"] | None = None
+    """What happens where the reward could not be computed; `skip` leaves its component out, without bias."""
+    fn: str | None = None
+    """A reward of your own, as `file.py:function`, beside the recipe."""
+    options: dict[str, Any] = Field(default_factory=dict)
+    """Keyword-only arguments of the reward's function."""
+
+
+class RubricSpec(Section):
+    """What a completion is worth: a preset of the domain, re-weighted by name."""
+
+    preset: str | None = None
+    """A rubric of the domain; left out, its first."""
+    max_unscored: Share = 0.05
+    """Share of the completions of one step that may stay unscored; above it the run saves a checkpoint, shows a table
+    of reasons and stops."""
+    rewards: dict[str, Annotated[RewardSpec | None, BeforeValidator(_as_reward_mapping)]] = Field(default_factory=dict)
+    """Changes by name: a number is a weight, `null` drops the reward, a mapping sets the fields it names."""
+    correct: str | None = None
+    """The reward that decides whether a completion is correct; left out, the preset's."""
+    cap_wrong: bool | None = None
+    """A wrong completion never totals as much as the least a right one can; left out, the preset's."""
+
+
+def _as_seconds(value: Any) -> Any:
+    if isinstance(value, str) and not value.startswith("as "):
+        raise ValueError("must be a number of seconds, or 'as STAGE'")
+    return value
+
+
+class TrainingStage(Section):
+    """What all stages that train have in common."""
+
+    from_: str | None = Field(default=None, alias="from")
+    """The earlier stage whose policy is trained further, or `base`; left out, the last one that wrote a policy."""
+    save_every: Positive | None = None
+    """Steps between checkpoints; left out, ten checkpoints are spread over the stage."""
+    keep: Positive = 2
+    """Checkpoints kept."""
+    trainer: dict[str, Any] = Field(default_factory=dict)
+    """Any argument of the TRL trainer behind the stage; checked against TRL's own fields when the recipe is read."""
+
+
+class SftStage(TrainingStage):
+    """Supervised warm-up on the gold completions of some training tasks."""
+
+    stage: Literal["sft"] = "sft"
+    """The kind of stage; left out, the stage's own name."""
+    demonstrations: Positive | None = None
+    """Number of training tasks whose gold completion is shown; left out, all those marked as demonstrations, or all."""
+    steps: Positive | None = None
+    """Optimizer steps; with `seconds`, an upper limit."""
+    seconds: Annotated[Annotated[float, Field(gt=0)] | str | None, BeforeValidator(_as_seconds)] = None
+    """Train for this long, or `as STAGE`: for as long as that earlier stage took."""
+    batch: Positive = 32
+    """Demonstrations a step."""
+
+
+class RlStage(TrainingStage):
+    """Reinforcement learning on the training tasks with the rubric's rewards."""
+
+    stage: Literal["rl"] = "rl"
+    """The kind of stage; left out, the stage's own name."""
+    algorithm: Literal["grpo"] = "grpo"
+    """How advantages become updates."""
+    estimator: str = "dense-return"
+    """How rewards become advantages; `honewise plugins` lists who registers estimators."""
+    estimator_options: dict[str, Any] = Field(default_factory=dict)
+    """Options of the estimator."""
+    placement: Literal["span_end", "spread", "terminal"] = "span_end"
+    """Where a span's credit lands: on its last token, evenly over its tokens, or at the end of the completion."""
+    scale: Literal["none", "group", "batch"] = "none"
+    """Divide advantages by the standard deviation of the totals of the group or of the batch (both biased), or not."""
+    steps: Positive = 100
+    """Optimizer steps."""
+    prompts: Positive = 16
+    """Tasks a step."""
+    samples: Annotated[int, Field(ge=2)] = 8
+    """Completions of each task."""
+    temperature: Annotated[float, Field(gt=0)] = 1.0
+    """Sampling temperature."""
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Nucleus of sampling; 1 samples from the whole distribution, which the gradient assumes."""
+
+
+class Control(Section):
+    """One more way to use a policy, measured beside the others."""
+
+    of: str
+    """The stage whose policy is used, or `base`."""
+    temperature: Annotated[float, Field(ge=0)]
+    """Its sampling temperature; 0 is greedy."""
+    samples: Positive | None = None
+    """Completions of each task; left out, as the stage's `samples`."""
+
+
+class EvaluateStage(Section):
+    """Measures policies on the held-out tasks: greedy, and sampled; with paired intervals for the differences."""
+
+    stage: Literal["evaluate"] = "evaluate"
+    """The kind of stage; left out, the stage's own name."""
+    of: Annotated[list[str], Field(min_length=1)] | None = None
+    """Stages whose policies are compared, or `base`; the first is what the others are compared with. Left out: all
+    that wrote a policy."""
+    samples: Count = 8
+    """Completions of each task at `temperature`, beside the greedy one; 0 measures greedy alone."""
+    temperature: Annotated[float, Field(gt=0)] = 1.0
+    """Sampling temperature."""
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Nucleus of sampling."""
+    limit: Positive | None = None
+    """At most this many held-out tasks."""
+    controls: list[Control] = Field(default_factory=list)
+    """Further settings to measure, such as an earlier policy at a lower temperature."""
+    differences: list[Annotated[list[str], Field(min_length=2, max_length=2)]] = Field(default_factory=list)
+    """Pairs of stages `[one, other]` whose difference (one minus other) is reported beside those to the first."""
+    batch: Positive = 64
+    """Completions generated at once."""
+    max_new_tokens: Positive | None = None
+    """Longest completion in tokens; left out, that of the last `rl` stage before it, else 256."""
+
+
+Stage = Annotated[SftStage | RlStage | EvaluateStage, Field(discriminator="stage")]
+
+KINDS: Mapping[str, type[Section]] = {"sft": SftStage, "rl": RlStage, "evaluate": EvaluateStage}
+"""Every kind of stage."""
+
+
+class Recipe(Section):
+    """A whole run: data, policy, rubric and stages."""
+
+    honewise: Literal[1]
+    """The recipe format: 1."""
+    name: Name
+    """The run's folder below `runs_dir`; left out, the name of the recipe's file. A finished name gets `-2`."""
+    seed: Count = 0
+    """Everything random follows from it."""
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """Where to compute; `cpu` means float32."""
+    plugins: list[str] = Field(default_factory=list)
+    """Plugins that must be installed, as requirements: `honewise-text-to-sql>=0.1,<0.2`."""
+    runs_dir: str = "runs"
+    """Folder of all runs, relative to the working directory."""
+    domain: DomainSpec
+    """What is trained for."""
+    data: DataSection = Field(default_factory=DataSection)
+    """Training and held-out tasks; left out, the domain's own samples."""
+    policy: PolicySpec
+    """The model."""
+    rubric: RubricSpec = Field(default_factory=RubricSpec)
+    """What a completion is worth."""
+    stages: Annotated[dict[Name, Stage], Field(min_length=1)]
+    """What is done, in this order. A stage's kind is its name, or its key `stage`."""
