@@ -1,4 +1,4 @@
-"""The README tells the truth: its code runs as it stands, its links lead somewhere, its set-up commands are complete."""
+"""The README tells the truth: its code runs as it stands, its links lead somewhere, its commands are complete."""
 
 from __future__ import annotations
 
