@@ -1,0 +1,38 @@
+"""What core brings along, registered through the hooks as a third party's would be.
+
+The toy domain ``arithmetic``, the rewards that fit any domain and the advantage estimators. Core's own names
+are bare (``length``); those of any other distribution are ``entry-point/name``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from honewise import hookimpl
+
+
+@hookimpl
+def register_domains(register: Callable[..., None]) -> None:
+    from .arithmetic import arithmetic
+
+    register("arithmetic", arithmetic)
+
+
+@hookimpl
+def register_rewards(register: Callable[..., None]) -> None:
+    from honewise.rewards import length, repetition, script
+
+    for general in (length, repetition, script):
+        register(general)
+
+
+@hookimpl
+def register_estimators(register: Callable[..., None]) -> None:
+    try:
+        from honewise.algorithms import DENSE_RETURN, GRPO
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        return  # without `honewise[train]` nothing can be trained, and everything else works
+    for estimator in (GRPO, DENSE_RETURN):
+        register(estimator)
