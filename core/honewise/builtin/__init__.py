@@ -28,11 +28,7 @@ def register_rewards(register: Callable[..., None]) -> None:
 
 @hookimpl
 def register_estimators(register: Callable[..., None]) -> None:
-    try:
-        from honewise.algorithms import DENSE_RETURN, GRPO
-    except ModuleNotFoundError as error:
-        if error.name != "torch":
-            raise
-        return  # without `honewise[train]` nothing can be trained, and everything else works
-    for estimator in (GRPO, DENSE_RETURN):
-        register(estimator)
+    from .estimators import DeferredEstimator
+
+    register(DeferredEstimator("grpo", "GRPO"))
+    register(DeferredEstimator("dense-return", "DENSE_RETURN"))

@@ -6,14 +6,15 @@ reader, metrics and samples. It uses what any plugin may use, and nothing else.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from honewise import Completion, Domain, Message, Piece, Reader, Rubric, Score, Scored, Task, UserError, reward
+from honewise import Completion, Domain, Message, Piece, Reader, Rubric, Score, Scored, Span, Task, UserError, reward
+from honewise.data import first_object, read_jsonl
+from honewise.errors import DataError
 from honewise.rewards import pay_tags, tagged
 
 from .expressions import MOST_NUMBERS, Step, random_expressions, work_out
@@ -46,7 +47,7 @@ def arithmetic(*, numbers: int = 3, largest: int = 20, reasoning: bool = True) -
         samples=partial(_samples, numbers=numbers, largest=largest),
         rewards=rewards,
         rubrics={"partial": dense, "answer-only": plain},
-        readers={"jsonl": Reader(_read, _recognise, _from_rows)},
+        readers={"sums": Reader(_read, _recognise, _from_rows)},
         metrics={"accuracy": _accuracy},
         difficulty=_difficulty,
     )
@@ -63,7 +64,7 @@ def _gold(task: Task, *, reasoning: bool) -> str:
     return f"<think>{thought}</think>" * reasoning + f"<answer>{found[-1].result}</answer>"
 
 
-def _parse(text: str, task: Task) -> Completion:
+def _parse(text: str, _: Task) -> Completion:
     pieces: dict[str, Piece] = {}
     for name, tag in (("reasoning", "think"), ("answer", "answer")):
         if (piece := tagged(text, tag)) is not None:
@@ -102,7 +103,7 @@ def steps(task: Task, completion: Completion) -> Score:
     """
     needed = work_out(task.inputs["expression"])
     open_steps = [step.key for step in needed]
-    spans = []
+    spans: list[Span] = []
     for line in completion.pieces.get("reasoning", Piece("")).find(_STEP, re.MULTILINE):
         step = _step(line.text)
         if not step.true:
@@ -146,27 +147,33 @@ def _task(name: str, expression: str) -> Task:
 
 def _read(path: Path) -> Iterator[Task]:
     """A file of JSON lines: ``{"expression": "1 + 2 * 3"}``, optionally with ``id`` and ``answer``."""
-    with path.open(encoding="utf-8") as file:
-        yield from _from_rows(json.loads(line) for line in file if line.strip())
+    for line, row in read_jsonl(path):
+        yield _from_row(row, line - 1, f"{path}:{line}")
 
 
 def _from_rows(rows: Iterable[Mapping[str, Any]]) -> Iterator[Task]:
     for index, row in enumerate(rows):
-        task = _task(str(row.get("id", index)), row["expression"])
-        if row.get("answer", task.reference["answer"]) != task.reference["answer"]:
-            raise ValueError(f"row {index}: {row['expression']} is {task.reference['answer']}, not {row['answer']}")
-        yield task
+        yield _from_row(row, index, f"row {index}")
+
+
+def _from_row(row: Mapping[str, Any], index: int, where: str) -> Task:
+    expression = row.get("expression")
+    if not isinstance(expression, str):
+        raise DataError(f"{where}: 'expression' must be text such as '1 + 2 * 3', not {expression!r}")
+    try:
+        task = _task(str(row.get("id", index)), expression)
+    except ValueError as error:
+        raise DataError(f"{where}: {error}") from error
+    answer = task.reference["answer"]
+    if row.get("answer", answer) != answer:
+        raise DataError(f"{where}: {expression} is {answer}, not {row['answer']!r}")
+    return task
 
 
 def _recognise(path: Path) -> bool:
     if not path.is_file():
         return False
-    try:
-        with path.open(encoding="utf-8") as file:
-            first = json.loads(file.readline(10_000))
-    except ValueError:
-        return False
-    return isinstance(first, dict) and isinstance(first.get("expression"), str)
+    return isinstance((first_object(path) or {}).get("expression"), str)
 
 
 def _accuracy(scored: Sequence[Scored]) -> Mapping[str, float]:

@@ -29,7 +29,7 @@ class Step:
 
     @property
     def true(self) -> bool:
-        return _OPERATIONS[self.sign](self.left, self.right) == self.result
+        return bool(_OPERATIONS[self.sign](self.left, self.right) == self.result)
 
     @property
     def key(self) -> tuple[str, tuple[int, int], int]:

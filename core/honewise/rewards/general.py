@@ -8,7 +8,7 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from functools import cache
 
-from ..contracts import Completion, Piece, Score, Span, Unscored, reward
+from honewise.contracts import Completion, Piece, Score, Span, Unscored, reward
 
 __all__ = ["length", "repetition", "script"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..contracts import Completion, Piece, Score
+from honewise.contracts import Completion, Piece, Score
 
 __all__ = ["pay_tags", "tagged"]
 

@@ -6,8 +6,8 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from ..contracts import JudgeTemplate, Verdict
-from ..errors import JudgeError
+from honewise.contracts import JudgeTemplate, Verdict
+from honewise.errors import JudgeError
 
 __all__ = ["FakeJudge", "JudgeCall"]
 

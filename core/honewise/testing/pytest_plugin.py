@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from ..host import PluginHost
+    from honewise.host import PluginHost
+
     from .fakes import FakeJudge
 
 
 @pytest.fixture
 def honewise_host() -> PluginHost:
     """A plugin host of its own, blind to the environment switches: what a test registers there stays there."""
-    from ..host import PluginHost
+    from honewise.host import PluginHost
 
     return PluginHost(environ={})
 

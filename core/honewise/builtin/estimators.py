@@ -1,0 +1,41 @@
+"""Core's advantage estimators by name, without torch until one of them is used."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from importlib import import_module
+from typing import Any
+
+from honewise.errors import MissingExtra
+
+__all__ = ["DeferredEstimator"]
+
+
+class DeferredEstimator:
+    """Stands for ``honewise.algorithms.<attribute>`` and behaves as it does from the first use on.
+
+    Loading the plugin of the toy domain must not import torch: listing and scoring work without it. Raises
+    ``MissingExtra`` on use where torch is not installed.
+    """
+
+    def __init__(self, name: str, attribute: str) -> None:
+        self.name = name
+        self._attribute = attribute
+
+    @cached_property
+    def _estimator(self) -> Any:
+        try:
+            algorithms = import_module("honewise.algorithms")
+        except ModuleNotFoundError as error:
+            if error.name != "torch":
+                raise
+            raise MissingExtra(f"estimator {self.name!r}", "honewise[train]") from error
+        return getattr(algorithms, self._attribute)
+
+    def __getattr__(self, attribute: str) -> Any:
+        if attribute.startswith("__"):  # copying and pickling ask for these before there is anything to forward to
+            raise AttributeError(attribute)
+        return getattr(self._estimator, attribute)
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        return self._estimator(*args, **options)
