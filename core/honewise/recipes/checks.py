@@ -1,0 +1,115 @@
+"""What must hold between the keys of a recipe. Works on the mapping as read, so that all faults are found at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from honewise.errors import Problem, near
+
+from .explain import given
+from .schema import BASE, KINDS, TinySpec
+
+__all__ = ["stage_kinds", "whole_problems"]
+
+_WRITE_A_POLICY = ("sft", "rl")
+
+
+def whole_problems(raw: Mapping[str, Any]) -> list[Problem]:
+    """Problems that no single key shows. Keys of a wrong type are passed over: the schema tells those."""
+    found = [*_one_of(raw, "policy", ("tiny", "hub", "path"))]
+    data = _mapping(raw, "data")
+    for part in ("train", "held_out"):
+        if part in data:
+            found.extend(_one_of(data, part, ("samples", "path"), f"data.{part}"))
+    found.extend(_tiny(_mapping(_mapping(raw, "policy"), "tiny")))
+    found.extend(_stages(_mapping(raw, "stages")))
+    return found
+
+
+def stage_kinds(stages: Mapping[str, Any]) -> dict[str, str]:
+    """Stage to its kind, for every stage that has one."""
+    named = {name: stage.get("stage", name) for name, stage in stages.items() if isinstance(stage, Mapping)}
+    return {name: kind for name, kind in named.items() if isinstance(kind, str) and kind in KINDS}
+
+
+def _mapping(raw: Any, key: str) -> Mapping[str, Any]:
+    value = raw.get(key) if isinstance(raw, Mapping) else None
+    return value if isinstance(value, Mapping) else {}
+
+
+def _one_of(raw: Mapping[str, Any], key: str, names: tuple[str, ...], path: str = "") -> Iterator[Problem]:
+    if not isinstance(raw.get(key), Mapping):
+        return
+    said = [name for name in names if raw[key].get(name) is not None]
+    if len(said) != 1:
+        what = f"{' and '.join(said)} together" if said else "none of them"
+        yield Problem(path or key, f"needs exactly one of {', '.join(names)}; given: {what}")
+
+
+def _tiny(tiny: Mapping[str, Any]) -> Iterator[Problem]:
+    defaults = {name: field.default for name, field in TinySpec.model_fields.items()}
+    width, heads, kv_heads = (tiny.get(name, defaults[name]) for name in ("width", "heads", "kv_heads"))
+    if not (isinstance(width, int) and isinstance(heads, int) and heads > 0 and width > 0):
+        return
+    if width % (2 * heads):
+        yield Problem("policy.tiny.width", f"must be a multiple of twice the heads ({2 * heads}); given: {width}")
+    if isinstance(kv_heads, int) and kv_heads > 0 and heads % kv_heads:
+        yield Problem("policy.tiny.kv_heads", f"must divide heads ({heads}); given: {kv_heads}")
+
+
+def _stages(stages: Mapping[str, Any]) -> Iterator[Problem]:
+    kinds = stage_kinds(stages)
+    policies = [BASE]
+    earlier: list[str] = []
+    for name, stage in stages.items():
+        if not isinstance(stage, Mapping):
+            continue
+        path = f"stages.{name}"
+        if name == BASE:
+            yield Problem(path, f"{BASE!r} means the policy before any stage; give the stage another name")
+        kind = kinds.get(name)
+        yield from _named(stage.get("from"), f"{path}.from", policies, "earlier stage that trains")
+        if kind == "sft":
+            yield from _sft(stage, path, earlier)
+        if kind == "evaluate":
+            yield from _evaluate(stage, path, policies)
+        if kind in _WRITE_A_POLICY:
+            policies.append(name)
+        earlier.append(name)
+
+
+def _named(value: Any, path: str, allowed: list[str], what: str) -> Iterator[Problem]:
+    if isinstance(value, str) and value not in allowed:
+        yield Problem(path, f"no {what} {value!r}{near(value, allowed)}")
+
+
+def _sft(stage: Mapping[str, Any], path: str, earlier: list[str]) -> Iterator[Problem]:
+    seconds = stage.get("seconds")
+    if stage.get("steps") is None and seconds is None:
+        yield Problem(path, "needs steps or seconds")
+    if isinstance(seconds, str) and seconds.startswith("as "):
+        yield from _named(seconds[3:].strip(), f"{path}.seconds", earlier, "earlier stage")
+
+
+def _evaluate(stage: Mapping[str, Any], path: str, policies: list[str]) -> Iterator[Problem]:
+    of = stage.get("of") if isinstance(stage.get("of"), list) else policies[1:]
+    assert isinstance(of, list)
+    seen: set[Any] = set()
+    for index, name in enumerate(of):
+        yield from _named(name, f"{path}.of.{index}", policies, "earlier stage that trains")
+        if isinstance(name, str) and name in seen:
+            yield Problem(f"{path}.of.{index}", f"{name!r} stands here twice")
+        seen.add(name if isinstance(name, str) else index)
+    if not of and stage.get("of") is None:
+        yield Problem(f"{path}.of", f"no stage before it trains a policy; to measure the untrained one: of: [{BASE}]")
+    controls = stage.get("controls")
+    for index, control in enumerate(controls if isinstance(controls, list) else []):
+        if isinstance(control, Mapping):
+            yield from _named(control.get("of"), f"{path}.controls.{index}.of", policies, "earlier stage that trains")
+    pairs = stage.get("differences")
+    for index, pair in enumerate(pairs if isinstance(pairs, list) else []):
+        for end, name in enumerate(pair if isinstance(pair, list) else []):
+            yield from _named(name, f"{path}.differences.{index}.{end}", of, "measured stage")
+        if isinstance(pair, list) and len(pair) == 2 and pair[0] == pair[1]:
+            yield Problem(f"{path}.differences.{index}", f"compares {given(pair[0])} with itself")
