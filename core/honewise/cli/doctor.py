@@ -1,0 +1,135 @@
+"""``honewise doctor``: is everything that is installed fit to be used?"""
+
+from __future__ import annotations
+
+import platform
+import sys
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from typing import Annotated, Any
+
+import typer
+
+from honewise.contracts import Domain
+from honewise.errors import UserError
+from honewise.host import PluginHost, PluginRecord, get_host
+
+from .plugins import load_each, table
+from .terminal import clean, print_json, print_table
+
+__all__ = ["attach"]
+
+_LIGHT = ("pluggy", "packaging", "pydantic", "PyYAML", "typer", "rich")
+_TRAIN = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "evaluate", "tokenizers", "jinja2")
+
+
+def attach(app: typer.Typer) -> None:
+    app.command()(doctor)
+
+
+def doctor(
+    domain: Annotated[str | None, typer.Argument(help="Check only this domain and its plugin.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Everything found, as JSON.")] = False,
+) -> None:
+    """Check the installation: versions, every plugin, and the contract of every domain.
+
+    The contract check asks each domain for its own sample tasks and holds that the gold answer earns the most and
+    an empty one the least, that rewards stay in their range, are deterministic, and blame the right side when they
+    fail. Leaves with 1 where anything fails.
+    """
+    host = get_host()
+    if domain is not None:
+        host.domain_factory(domain)
+        plugin = domain.split("/", 1)[0]
+        records = [host.load(plugin)]
+        names = [domain]
+    else:
+        records, names = load_each(host), list(host.domains)
+    checked = {name: _check(host, name) for name in names}
+    failed = [r for r in records if r.state in ("broken", "incompatible")]
+    healthy = not failed and all(finding["ok"] for row in checked.values() for finding in row["findings"])
+    if as_json:
+        listed = [record.as_json() | {"traceback": record.traceback()} for record in records]
+        print_json({"healthy": healthy, "versions": _versions(), "plugins": listed, "domains": checked})
+    else:
+        _print_versions()
+        print()
+        table(records)
+        _print_faults(records)
+        for name, row in checked.items():
+            _print_domain(name, row)
+        print("\neverything is fit to be used" if healthy else "\nsomething is not fit to be used: see above")
+    if not healthy:
+        raise typer.Exit(1)
+
+
+def _check(host: PluginHost, name: str) -> dict[str, Any]:
+    """The findings of one domain and the checks that its rewards declare not to obey."""
+    from honewise.checks.contract import check_domain
+
+    try:
+        domain = host.domain(name)
+    except UserError as error:
+        return {"findings": [_finding("builds", False, name, str(error), "")], "exempt": {}}
+    try:
+        findings = check_domain(domain, name=name)
+    except Exception as error:  # a plugin's own code runs in there
+        reason = f"{type(error).__name__}: {error}"
+        return {"findings": [_finding("check", False, name, reason, "")], "exempt": _exempt(domain)}
+    rows = [_finding(f.check, f.ok, f.subject, f.explanation, f.fix) for f in findings]
+    return {"findings": rows, "exempt": _exempt(domain)}
+
+
+def _finding(check: str, ok: bool, subject: str, explanation: str, fix: str) -> dict[str, Any]:
+    return {"check": check, "ok": ok, "subject": subject, "explanation": explanation, "fix": fix}
+
+
+def _exempt(domain: Domain) -> dict[str, dict[str, str]]:
+    return {reward.name: dict(reward.exempt) for reward in domain.rewards if reward.exempt}
+
+
+def _versions() -> dict[str, str | None]:
+    """Installed versions by metadata only; None where absent."""
+    from honewise import __version__
+
+    found: dict[str, str | None] = {"python": platform.python_version(), "honewise": __version__}
+    for name in (*_LIGHT, *_TRAIN):
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = None
+    return found
+
+
+def _print_versions() -> None:
+    found = _versions()
+    print(f"honewise {found['honewise']}, Python {found['python']} at {sys.executable}")
+    print("  " + ", ".join(f"{name} {found[name] or 'is missing'}" for name in _LIGHT))
+    absent = [name for name in _TRAIN if found[name] is None]
+    present = [f"{name} {found[name]}" for name in _TRAIN if found[name]]
+    if not absent:
+        print(f"  training: {', '.join(present)}")
+    else:
+        print(f"  training is not installed ({', '.join(absent)}): pip install 'honewise[train]'")
+
+
+def _print_faults(records: Sequence[PluginRecord]) -> None:
+    for record in records:
+        if record.usable:
+            continue
+        print(f"\n{record.name}: {record.state}: {record.reason}")
+        for line in record.traceback().splitlines():
+            print(f"    {clean(line)}")
+
+
+def _print_domain(name: str, row: Mapping[str, Any]) -> None:
+    findings = row["findings"]
+    passed = sum(finding["ok"] for finding in findings)
+    print(f"\n{name}: {passed} of {len(findings)} checks hold")
+    faults = [finding for finding in findings if not finding["ok"]]
+    print_rows = [(f["check"], f["subject"], f["explanation"], f["fix"]) for f in faults]
+    if print_rows:
+        print_table(("failed", "what", "why", "how to fix it"), print_rows)
+    for reward, exempt in row["exempt"].items():
+        for check, reason in exempt.items():
+            print(f"  {reward} is exempt from {check!r}: {clean(reason)}")
