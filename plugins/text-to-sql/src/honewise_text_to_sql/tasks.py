@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from honewise import Task
 
-__all__ = ["make_task"]
+from .linking import freeze, schema_items
+from .schema import Schema
+from .serialise import SchemaStyle, serialise
+
+
+__all__ = ["Match", "make_task", "show_schema"]
+
+Match = Literal["bag", "set"]
 
 
 def make_task(
@@ -20,6 +28,8 @@ def make_task(
     db_id: str = "",
     hint: str = "",
     difficulty: str = "",
+    match: Match = "bag",
+    ordered: bool | None = None,
     meta: Mapping[str, Any] | None = None,
 ) -> Task:
     """A task that asks for a SQLite query. The schema text is filled in later, under the domain's options.
@@ -32,6 +42,8 @@ def make_task(
         db_id: the data set's name of the database; left out, the stem of ``database``.
         hint: what the data set gives beside the question: BIRD's evidence, defog's instructions.
         difficulty: the data set's own word for it; metrics report by it.
+        match: which comparison of results the data set calls right: ``"set"`` for BIRD, else ``"bag"``.
+        ordered: whether the order of rows counts; None: where the accepted query has an ORDER BY of its own.
         meta: anything more worth reporting by.
 
     Returns:
@@ -39,7 +51,7 @@ def make_task(
 
         - ``inputs``: ``question``, ``hint``, ``schema`` (text, empty until ``show_schema`` filled it);
         - ``reference``: ``sql`` (list of accepted queries), ``database`` (absolute path or None),
-          ``tables`` (``{table: [column, ...]}``, filled with the schema);
+          ``match``, ``ordered``, ``tables`` (``{table: [column, ...]}``, filled with the schema);
         - ``meta``: ``db_id``, ``difficulty`` and what ``meta`` adds.
     """
     accepted = [sql] if isinstance(sql, str) else list(sql)
@@ -50,7 +62,35 @@ def make_task(
         reference={
             "sql": [text for text in (query.strip() for query in accepted) if text],
             "database": None if path is None else str(path),
+            "match": match,
+            "ordered": ordered,
             "tables": {},
         },
         meta={"db_id": db_id or (path.stem if path else ""), "difficulty": difficulty, **(meta or {})},
     )
+
+
+def show_schema(task: Task, schema: Schema | None, style: SchemaStyle) -> Task:
+    """The task with ``inputs["schema"]`` written in ``style`` and ``reference["tables"]`` filled; None: unchanged."""
+    if schema is None:
+        return task
+    shown = schema
+    if style.prune:
+        shown = schema.only(_gold_tables(task, schema)) if task.reference["sql"] else schema
+        shown = shown if shown.tables else schema
+    return replace(
+        task,
+        inputs={**task.inputs, "schema": serialise(shown, style)},
+        reference={**task.reference, "tables": schema.names},
+    )
+
+
+def _gold_tables(task: Task, schema: Schema) -> set[str]:
+    names = freeze(schema.names)
+    used: set[str] = set()
+    for sql in task.reference["sql"]:
+        items = schema_items(sql, names)
+        if items is None:
+            return set(schema.names)
+        used.update(item.table for item in items)
+    return used

@@ -1,0 +1,112 @@
+"""What running a query showed: one run and one comparison per query, shared by every reward that asks.
+
+What the query itself causes (a syntax error, a time-out, a denial, too much output, a crash) is an outcome of the
+model's. What is ours (no database file, a gold query that does not run) is a reason not to score.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from honewise import SandboxError, Task
+from honewise.sandbox.compare import execution_match, is_ordered, results_match, soft_f1
+from honewise.sandbox.sql import SqlLimits, SqlResult, reference_result, run_sql
+
+from .cells import cell_scores
+from .tasks import Match
+
+__all__ = ["Outcome", "Runner"]
+
+_CACHE = 2048
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """``ran``: without an error. The comparisons are with the accepted query that each of them favours."""
+
+    ran: bool
+    kind: str
+    error: str = ""
+    rows: int = 0
+    gold_problem: str = ""
+    """Why it could not be compared; empty where it was, or where there was nothing to compare."""
+    set_match: bool = False
+    """BIRD's EX: equal sets of rows."""
+    bag_match: bool = False
+    """Test-suite style: equal bags of rows under one order of columns; in order where the question wants one."""
+    soft_f1: float = 0.0
+    precision: float = 0.0
+    """Share of the returned cells that the gold result has."""
+    recall: float = 0.0
+    """Share of the gold cells that were returned."""
+    cardinality: float = 0.0
+    """The smaller number of rows over the larger."""
+
+    def matches(self, match: Match) -> bool:
+        return self.set_match if match == "set" else self.bag_match
+
+
+class Runner:
+    """Runs queries under one set of limits, each once per database while it stays in the cache."""
+
+    def __init__(self, limits: SqlLimits) -> None:
+        self.limits = limits
+        self._outcome = lru_cache(maxsize=_CACHE)(self._run)
+
+    def problem(self, task: Task) -> str:
+        """Why nothing can be run for this task; empty where it can."""
+        database = task.reference.get("database")
+        if not database:
+            return f"database {task.meta.get('db_id') or '?'!r} is not there: give its folder as the domain option `databases`"
+        if not Path(database).is_file():
+            return f"database file {Path(database).name!r} of {task.meta.get('db_id') or '?'!r} is gone"
+        return ""
+
+    def outcome(self, task: Task, sql: str) -> Outcome:
+        """Run ``sql`` on the task's database and compare it with the accepted queries.
+
+        Raises ``SandboxError`` where the sandbox itself failed.
+        """
+        reference = task.reference
+        ordered = reference.get("ordered")
+        return self._outcome(reference["database"], sql, tuple(reference.get("sql") or ()), ordered)
+
+    def _run(self, database: str, sql: str, accepted: tuple[str, ...], ordered: bool | None) -> Outcome:
+        result = run_sql(database, sql, self.limits)
+        if not result.ok:
+            return Outcome(False, result.kind, result.error or result.kind)
+        return _compared(result, self._gold(database, accepted, ordered))
+
+    def _gold(self, database: str, accepted: Sequence[str], ordered: bool | None) -> list[tuple[Any, bool] | str]:
+        golds: list[tuple[Any, bool] | str] = []
+        for sql in accepted:
+            try:
+                rows = reference_result(database, sql, self.limits).rows
+            except SandboxError as problem:
+                golds.append(str(problem))
+            else:
+                golds.append((rows, is_ordered(sql) if ordered is None else ordered))
+        return golds
+
+
+def _compared(result: SqlResult, golds: Sequence[tuple[Any, bool] | str]) -> Outcome:
+    usable = [gold for gold in golds if not isinstance(gold, str)]
+    problem = "" if usable or not golds else f"no gold query runs: {golds[0]}"
+    cells = [cell_scores(rows, result.rows) for rows, _ in usable]
+    best = max(cells, key=sum, default=(0.0, 0.0, 0.0))
+    return Outcome(
+        ran=True,
+        kind="ok",
+        rows=len(result.rows),
+        gold_problem=problem,
+        set_match=any(execution_match(rows, result.rows) for rows, _ in usable),
+        bag_match=any(results_match(rows, result.rows, ordered=ordered) for rows, ordered in usable),
+        soft_f1=max((soft_f1(rows, result.rows, ordered=ordered) for rows, ordered in usable), default=0.0),
+        precision=best[0],
+        recall=best[1],
+        cardinality=best[2],
+    )

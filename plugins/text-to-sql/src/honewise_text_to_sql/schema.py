@@ -1,0 +1,287 @@
+"""What a database looks like: read from SQLite or from the ``tables.json`` of Spider and BIRD.
+
+A database file is data that someone else made, so it is opened read-only, with its own code untrusted, with a
+cap on value length and a clock on every statement. Nothing is ever written beside it.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from honewise.errors import DataError
+
+__all__ = ["Column", "ForeignKey", "Schema", "Table", "describe", "fold", "from_tables_json", "read_schema"]
+
+_SECONDS = 5.0
+_VALUE_BYTES = 1_000_000
+_SAMPLE_ROWS = 50
+_SAMPLES = 3
+_SAMPLE_WIDTH = 40
+_ASCII_LOWER = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz")
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """``type`` is as declared (may be empty); ``samples`` are SQL literals of values that stand in it."""
+
+    name: str
+    type: str = ""
+    key: bool = False
+    samples: tuple[str, ...] = ()
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    name: str
+    columns: tuple[Column, ...]
+    view: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignKey:
+    table: str
+    column: str
+    other_table: str
+    other_column: str
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """Tables in the order in which the database lists them, and their foreign keys."""
+
+    tables: tuple[Table, ...]
+    foreign_keys: tuple[ForeignKey, ...] = ()
+
+    @property
+    def names(self) -> dict[str, list[str]]:
+        """``{table: [column, ...]}``."""
+        return {table.name: [column.name for column in table.columns] for table in self.tables}
+
+    def only(self, tables: Iterable[str]) -> Schema:
+        """The tables named (compared as SQLite compares names) and the foreign keys between them."""
+        wanted = {fold(name) for name in tables}
+        return Schema(
+            tuple(table for table in self.tables if fold(table.name) in wanted),
+            tuple(k for k in self.foreign_keys if fold(k.table) in wanted and fold(k.other_table) in wanted),
+        )
+
+
+def fold(name: str) -> str:
+    """A name as SQLite compares it: without case, for the 26 ASCII letters only.
+
+    >>> fold("SÄNGER")
+    'sÄnger'
+    """
+    return name.translate(_ASCII_LOWER)
+
+
+def read_schema(database: str | Path) -> Schema:
+    """Tables, views, keys and a few sample values of a SQLite file. Cached by path, size and time of change.
+
+    Raises ``DataError`` where the file is not a readable SQLite database.
+    """
+    path = Path(database)
+    try:
+        stat = path.stat()
+    except OSError as problem:
+        raise DataError(f"{path}: the database cannot be opened ({problem.strerror})") from problem
+    return _read_cached(str(path.absolute()), stat.st_size, stat.st_mtime_ns)
+
+
+@lru_cache(maxsize=512)
+def _read_cached(path: str, size: int, changed: int) -> Schema:
+    if size == 0:
+        raise DataError(f"{path}: the database file is empty")
+    try:
+        with closing(_connect(path)) as connection:
+            return _read(connection)
+    except sqlite3.Error as problem:
+        raise DataError(f"{path}: not a SQLite database that can be read ({problem})") from problem
+
+
+def _connect(path: str) -> sqlite3.Connection:
+    uri = Path(path).as_uri() + "?mode=ro"
+    # An immutable file needs no lock and no -shm file; a journal beside it means that it may not be immutable.
+    if not any(os.path.exists(path + tail) for tail in ("-wal", "-journal")):
+        uri += "&immutable=1"
+    connection = sqlite3.connect(uri, uri=True, isolation_level=None)
+    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _VALUE_BYTES)
+    connection.execute("PRAGMA trusted_schema=OFF")
+    connection.execute("PRAGMA query_only=ON")
+    connection.text_factory = lambda raw: raw.decode("utf-8", "replace")
+    return connection
+
+
+def _rows(connection: sqlite3.Connection, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+    ends = time.monotonic() + _SECONDS
+    connection.set_progress_handler(lambda: time.monotonic() > ends, 10_000)
+    return connection.execute(sql, values).fetchall()
+
+
+def _read(connection: sqlite3.Connection) -> Schema:
+    listed = _rows(
+        connection,
+        "SELECT name, type FROM sqlite_master WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
+        " ORDER BY rowid",
+    )
+    tables: list[Table] = []
+    keys: list[ForeignKey] = []
+    for name, kind in listed:
+        columns = _columns(connection, name)
+        if not columns:  # a view whose tables are gone, or a virtual table without its module
+            continue
+        view = kind == "view"
+        if not view:
+            columns = _with_samples(connection, name, columns)
+        tables.append(Table(name, tuple(columns), view))
+        keys.extend(_foreign_keys(connection, name))
+    return Schema(tuple(tables), tuple(_complete(keys, tables)))
+
+
+def _columns(connection: sqlite3.Connection, table: str) -> list[Column]:
+    try:
+        found = _rows(connection, "SELECT name, type, pk FROM pragma_table_info(?)", (table,))
+    except sqlite3.Error:
+        return []
+    return [Column(name, (kind or "").strip(), bool(key)) for name, kind, key in found]
+
+
+def _foreign_keys(connection: sqlite3.Connection, table: str) -> list[ForeignKey]:
+    found = _rows(connection, 'SELECT "from", "table", "to" FROM pragma_foreign_key_list(?) ORDER BY id, seq', (table,))
+    return [ForeignKey(table, column, other, target or "") for column, other, target in found]
+
+
+def _complete(keys: Iterable[ForeignKey], tables: Sequence[Table]) -> Iterator[ForeignKey]:
+    """Name the column of a key that only names its table: it means that table's primary key."""
+    by_name = {fold(table.name): table for table in tables}
+    for key in keys:
+        other = by_name.get(fold(key.other_table))
+        if other is None:
+            continue
+        primary = [column.name for column in other.columns if column.key]
+        target = key.other_column or (primary[0] if primary else "")
+        if target:
+            yield replace(key, other_table=other.name, other_column=target)
+
+
+def _with_samples(connection: sqlite3.Connection, table: str, columns: list[Column]) -> list[Column]:
+    quoted = '"' + table.replace('"', '""') + '"'
+    try:
+        rows = _rows(connection, f"SELECT * FROM {quoted} LIMIT {_SAMPLE_ROWS}")
+    except sqlite3.Error:
+        return columns
+    if rows and len(rows[0]) != len(columns):
+        return columns
+    return [replace(c, samples=_samples(row[at] for row in rows)) for at, c in enumerate(columns)]
+
+
+def _samples(values: Iterable[Any]) -> tuple[str, ...]:
+    """The first different values as SQL literals: no NULL, no blob, no text too long to help."""
+    kept: dict[str, None] = {}
+    for value in values:
+        literal = _literal(value)
+        if literal is not None:
+            kept.setdefault(literal)
+        if len(kept) == _SAMPLES:
+            break
+    return tuple(kept)
+
+
+def _literal(value: Any) -> str | None:
+    if value is None or isinstance(value, bytes):
+        return None
+    if isinstance(value, str):
+        flat = " ".join(value.split())
+        if not flat or flat != value or len(flat) > _SAMPLE_WIDTH or not flat.isprintable():
+            return None
+        return "'" + flat.replace("'", "''") + "'"
+    return repr(value)
+
+
+def from_tables_json(entry: Mapping[str, Any]) -> Schema:
+    """The schema of one entry of ``tables.json`` (Spider, and BIRD's ``dev_tables.json``).
+
+    ``primary_keys`` may hold column numbers or lists of them. BIRD's readable column names become descriptions
+    where they differ from the names themselves. Raises ``KeyError``, ``TypeError`` or ``IndexError`` on an entry
+    that is not of this layout; readers turn these into ``DataError``.
+    """
+    tables = list(entry["table_names_original"])
+    originals = list(entry["column_names_original"])
+    readable = list(entry.get("column_names") or originals)
+    types = list(entry.get("column_types") or [])
+    keys = {number for item in entry.get("primary_keys") or [] for number in (item if isinstance(item, list) else [item])}
+    columns: list[list[Column]] = [[] for _ in tables]
+    for number, (owner, name) in enumerate(originals):
+        if owner < 0:
+            continue
+        said = str(readable[number][1]) if number < len(readable) else ""
+        columns[owner].append(
+            Column(
+                str(name),
+                str(types[number]) if number < len(types) else "",
+                number in keys,
+                description=said if _plain(said) != _plain(str(name)) else "",
+            )
+        )
+    links = [
+        ForeignKey(tables[originals[a][0]], originals[a][1], tables[originals[b][0]], originals[b][1])
+        for a, b in entry.get("foreign_keys") or []
+    ]
+    return Schema(tuple(Table(str(t), tuple(c)) for t, c in zip(tables, columns, strict=True)), tuple(links))
+
+
+def _plain(name: str) -> str:
+    return "".join(letter for letter in name.lower() if letter.isalnum())
+
+
+def describe(schema: Schema, folder: Path) -> Schema:
+    """Add the column descriptions of BIRD's ``database_description/<table>.csv`` files.
+
+    The files come in UTF-8 with and without a byte-order mark, in Windows-1252 and with stray NUL bytes; a file
+    that is missing, or lacks the columns, leaves its table as it is.
+    """
+    if not folder.is_dir():
+        return schema
+    files = {fold(path.stem): path for path in sorted(folder.iterdir()) if path.suffix.lower() == ".csv"}
+    tables = [
+        _describe_table(table, files[fold(table.name)]) if fold(table.name) in files else table
+        for table in schema.tables
+    ]
+    return replace(schema, tables=tuple(tables))
+
+
+def _describe_table(table: Table, file: Path) -> Table:
+    said: dict[str, str] = {}
+    for row in csv.DictReader(io.StringIO(_decoded(file))):
+        fields = {str(name).strip().lower(): " ".join(str(text).split()) for name, text in row.items() if name and text}
+        name = fields.get("original_column_name", "")
+        parts = [fields.get("column_description", "") or fields.get("column_name", ""), fields.get("value_description", "")]
+        parts = [part for part in parts if part and _plain(part) != _plain(name)]
+        if name and parts:
+            said[fold(name)] = "; ".join(parts)
+    columns = tuple(
+        replace(column, description=said[fold(column.name)]) if fold(column.name) in said else column
+        for column in table.columns
+    )
+    return replace(table, columns=columns)
+
+
+def _decoded(file: Path) -> str:
+    raw = file.read_bytes().replace(b"\x00", b"")
+    if raw.startswith(b"\xef\xbb\xbf"):
+        return raw[3:].decode("utf-8", "replace")
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return raw.decode("cp1252", "replace")
