@@ -37,7 +37,8 @@ import weakref
 from collections.abc import Mapping, Sequence
 from typing import IO, Any, Literal, NamedTuple
 
-from ..errors import SandboxError
+from honewise.errors import SandboxError
+
 from . import wire
 from .worker import inside_worker, limit_memory, running_model_text
 
@@ -192,8 +193,10 @@ class WorkerProcess:
             kind, value = self._read_message(time.monotonic() + timeout)
             if kind == "raised":
                 raised = WorkerRaised(str(value["type"]), str(value["message"]), str(value["traceback"]))
-            elif kind not in ("ready", "part", "reply"):
-                raise ValueError(kind)
+                if not self.ready:
+                    self.kill()
+                raise raised
+            return self._message(kind, value)
         except TimeoutError:
             raise WorkerTimeout(f"the {self.name} process sent nothing within {timeout:g} s") from None
         except (OSError, EOFError):
@@ -201,12 +204,16 @@ class WorkerProcess:
         except (ValueError, TypeError, KeyError, MemoryError):
             self.kill()
             raise WorkerDied(f"the {self.name} process sent what it should not and was killed", None) from None
-        if kind == "raised":
-            if not self.ready:
-                self.kill()
-            raise raised
-        self.ready = self.ready or kind == "ready"
-        return Message(kind, value)
+
+    def _message(self, kind: object, value: Any) -> Message:
+        if kind == "ready":
+            self.ready = True
+            return Message("ready", value)
+        if kind == "part":
+            return Message("part", value)
+        if kind == "reply":
+            return Message("reply", value)
+        raise ValueError(kind)
 
     def wait_ready(self, timeout: float = 60.0) -> None:
         """Return once the handler is built. Raises what ``receive`` raises; the worker is then killed."""
@@ -339,7 +346,7 @@ def _shared_byte() -> int:
 
 
 def _output_file() -> IO[bytes]:
-    file = tempfile.TemporaryFile(buffering=0)
+    file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115  (its reader closes it)
     fcntl.fcntl(file, fcntl.F_SETFL, fcntl.fcntl(file, fcntl.F_GETFL) | os.O_APPEND)
     return file
 

@@ -85,7 +85,7 @@ def main(config: dict[str, Any]) -> None:
     _inside = True
     _harden()
     tail = _Tail(sys.stderr)
-    sys.stdout = sys.stderr = tail  # type: ignore[assignment]
+    sys.stdout = sys.stderr = tail
     with socket.socket(fileno=config["connection"]) as connection, contextlib.suppress(ConnectionError):
         connection.set_inheritable(False)
         _serve(connection, tail)
