@@ -74,7 +74,7 @@ def _stages(stages: Mapping[str, Any]) -> Iterator[Problem]:
             yield from _sft(stage, path, earlier)
         if kind == "evaluate":
             yield from _evaluate(stage, path, policies)
-        if kind in _WRITE_A_POLICY:
+        if kind in _WRITE_A_POLICY or kind is None:  # one wrong kind is one problem
             policies.append(name)
         earlier.append(name)
 

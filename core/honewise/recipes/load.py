@@ -27,6 +27,7 @@ __all__ = ["Check", "dump_recipe", "json_schema", "load_recipe", "read_recipe", 
 Check = Callable[[Mapping[str, Any]], Iterable[Problem]]
 """Takes the recipe as read, overrides applied, possibly faulty; returns problems, raises nothing."""
 
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(/[\w.-]+)?(:[\w.\[\]%:+-]+)?")
 _SECRET = re.compile(r"(?i)(hub_token|push_to_hub_token|token|.*(api_?key|secret|password|credentials?))")
 
 
@@ -233,7 +234,7 @@ def _place(raw: dict[str, Any], folder: Path | None) -> list[Problem]:
         found = find(file)
         if found is not None:
             node[key] = f"{found.resolve()}{colon}{function}"
-        elif path == "policy.path" or tail or not re.fullmatch(r"[\w.-]+/[\w.-]+(:[\w.-]+)?", text):
+        elif path == "policy.path" or tail or not _HUB_ID.fullmatch(text):
             looked = " and ".join(str(base) for base in folders)
             problems.append(Problem(path, f"no such file or folder: {file!r} (looked in {looked})"))
 
