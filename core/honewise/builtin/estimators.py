@@ -14,8 +14,8 @@ __all__ = ["DeferredEstimator"]
 class DeferredEstimator:
     """Stands for ``honewise.algorithms.<attribute>`` and behaves as it does from the first use on.
 
-    Loading the plugin of the toy domain must not import torch: listing and scoring work without it. Raises
-    ``MissingExtra`` on use where torch is not installed.
+    So that a recipe can be checked, estimator and all, where torch is not installed. Raises ``MissingExtra`` on use
+    there.
     """
 
     def __init__(self, name: str, attribute: str) -> None:

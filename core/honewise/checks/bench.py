@@ -1,0 +1,203 @@
+"""What the checks of one domain work on: its tasks, the texts to try, and a way to call its rewards."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from typing import Any
+
+from honewise.contracts import Completion, Domain, Judge, JudgeTemplate, Reward, Task, Verdict
+from honewise.scoring.outcome import Outcome, checked, failed
+
+from .findings import describe
+from .probes import texts
+
+__all__ = ["Bench", "Probe", "RecordingJudge", "canonical", "make_bench", "outcome"]
+
+GOLD_TASKS = 24
+"""Sample tasks whose gold completion is scored."""
+PROBE_TASKS = 2
+"""Sample tasks, of each split, on which all the odd texts are tried."""
+MOST_SAMPLES = 20_000
+
+Lookup = Callable[[str], Reward]
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """A text as a completion of a task, read by the domain's parser."""
+
+    task: Task
+    completion: Completion
+    gold: bool
+
+    @property
+    def text(self) -> str:
+        return self.completion.text
+
+    def __str__(self) -> str:
+        return f"task {self.task.id!r}, {'the gold completion' if self.gold else f'completion {describe(self.text)}'}"
+
+
+class RecordingJudge:
+    """Passes questions on to a judge and keeps what was asked."""
+
+    def __init__(self, judge: Judge) -> None:
+        self._judge = judge
+        self.calls: list[tuple[JudgeTemplate, frozenset[str]]] = []
+
+    async def __call__(self, template: JudgeTemplate, /, **slots: str) -> Verdict:
+        self.calls.append((template, frozenset(slots)))
+        return await self._judge(template, **slots)
+
+
+@dataclass
+class Bench:
+    """One domain under test."""
+
+    domain: Domain
+    name: str
+    package: str | None
+    lookup: Lookup
+    judge: RecordingJudge | None
+    given: Sequence[Task] | None = None
+    samples: dict[str, list[Task]] = field(default_factory=dict)
+    """By split, as the domain gives them."""
+    tasks: list[Task] = field(default_factory=list)
+    """The tasks to try gold completions on, prompts filled in where the domain can."""
+    probes: list[Probe] = field(default_factory=list)
+    _results: dict[str, list[Any]] = field(default_factory=dict)
+
+    @property
+    def golds(self) -> list[Probe]:
+        return [probe for probe in self.probes if probe.gold]
+
+    def reward(self, name: str) -> Reward:
+        """A rubric's reward: the domain's own, else one registered with the host. Raises ``UnknownName``."""
+        own = {reward.name: reward for reward in self.domain.rewards}
+        return own[name] if name in own else self.lookup(name)
+
+    def can_run(self, reward: Reward) -> bool:
+        """Judges cost money and devices may be absent: rewards on them run only where a judge is given."""
+        return reward.cost != "device" and ("judge" not in reward.arguments or self.judge is not None)
+
+    def options(self, reward: Reward) -> Mapping[str, Any]:
+        """The options a preset gives the reward: the first set that is not empty."""
+        rubrics = self.domain.rubrics.values()
+        return next((o for r in rubrics if reward.name in r.terms and (o := r.term(reward.name).options)), {})
+
+    def results(self, reward: Reward, options: Mapping[str, Any]) -> list[Any]:
+        """What the function returns, or the exception it raises, for each probe alone; computed once."""
+        key = f"{reward.name} {canonical(options)}"
+        if key not in self._results:
+            self._results[key] = [self.result(reward, probe, options) for probe in self.probes]
+        return self._results[key]
+
+    def result(self, reward: Reward, probe: Probe, options: Mapping[str, Any]) -> Any:
+        """What the function returns for one probe, or the exception it raises."""
+        try:
+            results = self.raw(reward, [probe], options)
+            return results[0] if len(results) == 1 else ValueError(f"{len(results)} results for a batch of one")
+        except Exception as error:
+            return error
+
+    def outcomes(self, reward: Reward, options: Mapping[str, Any]) -> list[Outcome]:
+        """The results of all probes as scoring takes them."""
+        pairs = zip(self.probes, self.results(reward, options), strict=True)
+        return [outcome(reward, probe, result) for probe, result in pairs]
+
+    def parsed(self, task: Task, found: Iterable[str], *, gold: bool = False) -> list[Probe]:
+        """The texts as completions of ``task``; those that the parser fails on are left out and reported by `parse`."""
+        probes = []
+        for text in found:
+            try:
+                completion = self.domain.parse(text, task)
+                if isinstance(completion, Completion) and completion.text == text:
+                    # Core counts tokens; words come close enough for rewards that look at the length.
+                    probes.append(Probe(task, replace(completion, tokens=len(text.split()) + bool(text)), gold))
+            except Exception:
+                continue
+        return probes
+
+    def raw(self, reward: Reward, probes: Sequence[Probe], options: Mapping[str, Any]) -> list[Any]:
+        """What the function returns, for one probe or, where it takes a batch, for several."""
+        values = {
+            "task": probes[0].task,
+            "completion": probes[0].completion,
+            "tasks": [probe.task for probe in probes],
+            "completions": [probe.completion for probe in probes],
+            "judge": self.judge,
+        }
+        arguments = {name: values[name] for name in reward.arguments}
+        result = reward.fn(**arguments, **options)
+        if reward.asynchronous:
+            result = asyncio.run(result)
+        return list(result) if reward.batch else [result]
+
+
+def make_bench(
+    domain: Domain,
+    name: str,
+    *,
+    package: str | None,
+    lookup: Lookup,
+    judge: Judge | None,
+    tasks: Sequence[Task] | None,
+) -> Bench:
+    """Read samples, fill in prompts, parse what is to be tried. What the domain raises here shows up in its check."""
+    bench = Bench(domain, name, package, lookup, RecordingJudge(judge) if judge else None, tasks)
+    if tasks is None:
+        bench.samples = {split: _take(domain, split) for split in ("train", "held-out")}
+        chosen = [task for found in bench.samples.values() for task in found[: GOLD_TASKS // 2]]
+        tried = [task for found in bench.samples.values() for task in found[:PROBE_TASKS]]
+    else:
+        chosen, tried = list(tasks), list(tasks[: 2 * PROBE_TASKS])
+    bench.tasks = [_prompted(domain, task) for task in chosen if isinstance(task, Task)]
+    prompted = {task.id: task for task in bench.tasks}
+    golds = {task.id: _gold(domain, task) for task in bench.tasks}
+    for task in bench.tasks:
+        if golds[task.id] is not None:
+            bench.probes += bench.parsed(task, [golds[task.id] or ""], gold=True)
+    for task in (prompted[task.id] for task in tried if isinstance(task, Task)):
+        gold = golds[task.id] or ""
+        others = [other for key, other in golds.items() if key != task.id and other is not None][:4]
+        wrong = [text for text in texts(gold, others, task.id) if text != gold]
+        bench.probes += bench.parsed(task, wrong)
+    return bench
+
+
+def outcome(reward: Reward, probe: Probe, result: Any) -> Outcome:
+    """A result as scoring takes it; an exception is unscored."""
+    if isinstance(result, Exception):
+        return failed(reward.name, f"raised {describe(result)}")
+    return checked(reward.name, reward, result, probe.text)
+
+
+def canonical(value: Any) -> str:
+    """JSON text that is the same for equal values."""
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)
+
+
+def _take(domain: Domain, split: str) -> list[Task]:
+    try:
+        return list(islice(domain.samples(split), MOST_SAMPLES))
+    except Exception:
+        return []
+
+
+def _prompted(domain: Domain, task: Task) -> Task:
+    try:
+        return replace(task, prompt=tuple(domain.prompt(task)))
+    except Exception:
+        return task
+
+
+def _gold(domain: Domain, task: Task) -> str | None:
+    try:
+        gold = domain.gold(task)
+    except Exception:
+        return None
+    return gold if isinstance(gold, str) else None

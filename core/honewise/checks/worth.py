@@ -1,0 +1,278 @@
+"""Checks of what completions are worth: each reward, each preset, each metric."""
+
+from __future__ import annotations
+
+import functools
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from honewise.contracts import Reward, Rubric, Score, Scored, Span
+from honewise.errors import JudgeError, UserError
+from honewise.scoring.outcome import GATED, Outcome, failed
+from honewise.scoring.rubric import BoundRubric, bind_rubric, scored
+
+from .bench import Bench, Probe, outcome
+from .findings import Finding, describe, judge_reward, run
+from .probes import SIZES, growing
+
+__all__ = ["metrics", "presets", "rewards"]
+
+SLACK = 1e-9
+_LONG = 6
+"""Kinds of long text on which a reward's time is taken."""
+
+
+def rewards(bench: Bench, chosen: Sequence[Reward], *, own: bool = True) -> Iterator[Finding]:
+    """Every promise of every reward that can run here."""
+    for reward in chosen:
+        if not bench.can_run(reward):
+            yield Finding("scored", True, f"reward {reward.name}", f"not run here: it needs a {reward.cost}")
+            continue
+        checks: dict[str, Callable[[Bench, Reward], Iterator[str]]] = {
+            "scored": _scored,
+            "bounds": _bounds,
+            "spans": _spans,
+        }
+        if "judge" not in reward.arguments:  # a judge's verdicts are its own; the reward only passes them on
+            checks |= {"deterministic": _deterministic, "gold": _gold, "empty": _empty}
+            if reward.batch:
+                checks["batch"] = _batch
+            if reward.cost == "cpu":
+                checks["deadline"] = _deadline
+        for check, problems in checks.items():
+            yield judge_reward(check, reward, functools.partial(problems, bench, reward), own=own)
+
+
+def presets(bench: Bench) -> Iterator[Finding]:
+    """Every promise of every preset; a preset whose terms are broken is reported by `rubrics` alone."""
+    for name, rubric in bench.domain.rubrics.items():
+        try:
+            rows = _rows(bench, rubric)
+        except UserError:
+            continue
+        subject = f"preset {name}"
+        yield run("preset-gold", subject, functools.partial(_preset_gold, bench, rubric, rows))
+        yield run("preset-empty", subject, functools.partial(_preset_empty, bench, rows))
+        yield run("preset-total", subject, functools.partial(_preset_total, rows))
+
+
+def metrics(bench: Bench) -> Iterator[Finding]:
+    """Each metric on the rows of the default preset, and on none."""
+    try:
+        rows = _rows(bench, next(iter(bench.domain.rubrics.values())))
+    except (StopIteration, UserError):
+        rows = []
+    for name, metric in bench.domain.metrics.items():
+        yield run("metrics", f"metric {name}", functools.partial(_metric, metric, rows))
+
+
+def _pairs(bench: Bench, reward: Reward) -> Iterator[tuple[Probe, Any]]:
+    return zip(bench.probes, bench.results(reward, bench.options(reward)), strict=True)
+
+
+def _scored(bench: Bench, reward: Reward) -> Iterator[str]:
+    if not bench.probes:
+        yield "no completion could be tried: see the checks of samples, gold and parse"
+    for probe, result in _pairs(bench, reward):
+        if isinstance(result, JudgeError) or any(True for _ in (*_outside(reward, result), *_stray(probe, result))):
+            continue  # a judge's failure is not the reward's; the others have checks of their own
+        reason = outcome(reward, probe, result).unscored
+        if reason is not None:
+            yield f"{probe} is unscored: {reason.removeprefix(f'{reward.name}: ')}"
+
+
+def _bounds(bench: Bench, reward: Reward) -> Iterator[str]:
+    for probe, result in _pairs(bench, reward):
+        yield from (f"{probe} {problem}" for problem in _outside(reward, result))
+
+
+def _outside(reward: Reward, result: Any) -> Iterator[str]:
+    value = result.value if isinstance(result, Score) else result
+    if isinstance(value, int | float):
+        low, high = reward.bounds
+        if not low - SLACK * 1000 <= value <= high + SLACK * 1000:
+            yield f"scores {value:g}, outside [{low:g}, {high:g}]"
+
+
+def _spans(bench: Bench, reward: Reward) -> Iterator[str]:
+    for probe, result in _pairs(bench, reward):
+        yield from (f"{probe}: {problem}" for problem in _stray(probe, result))
+
+
+def _stray(probe: Probe, result: Any) -> Iterator[str]:
+    for span in result.spans if isinstance(result, Score) else ():
+        if not isinstance(span, Span):
+            yield f"{describe(span)} is no Span"
+        elif not (type(span.start) is int and type(span.end) is int and 0 <= span.start <= span.end <= len(probe.text)):
+            yield f"{span} is outside the text of {len(probe.text)} characters"
+
+
+def _deterministic(bench: Bench, reward: Reward) -> Iterator[str]:
+    options = bench.options(reward)
+    for probe, result in _pairs(bench, reward):
+        again = bench.result(reward, probe, options)
+        first, second = outcome(reward, probe, result), outcome(reward, probe, again)
+        if first != second:
+            yield f"{probe} scores {_shown(first)}, then {_shown(second)}"
+
+
+def _shown(found: Outcome) -> str:
+    return "unscored" if found.unscored is not None else f"{found.value:g}"
+
+
+def _batch(bench: Bench, reward: Reward) -> Iterator[str]:
+    options = bench.options(reward)
+    alone = bench.outcomes(reward, options)
+    every = range(len(bench.probes))
+    for indices, how in ((list(every), "in a batch"), (list(reversed(every)), "in another order")):
+        probes = [bench.probes[index] for index in indices]
+        results = bench.raw(reward, probes, options) if probes else []
+        if len(results) != len(probes):
+            yield f"a batch of {len(probes)} gave {len(results)} results"
+            return
+        for index, probe, result in zip(indices, probes, results, strict=True):
+            together = outcome(reward, probe, result)
+            if together != alone[index]:
+                yield f"{probe} scores {_shown(alone[index])} alone and {_shown(together)} {how}"
+
+
+def _gold(bench: Bench, reward: Reward) -> Iterator[str]:
+    outcomes = bench.outcomes(reward, bench.options(reward))
+    values = {index: found.value for index, found in enumerate(outcomes) if found.unscored is None}
+    for gold, others in _by_task(bench.probes, lambda probe: probe.gold).items():
+        for other in others:
+            if gold in values and other in values and values[other] > values[gold] + SLACK:
+                yield f"{bench.probes[gold]} scores {values[gold]:g}, {bench.probes[other]} scores {values[other]:g}"
+
+
+def _empty(bench: Bench, reward: Reward) -> Iterator[str]:
+    outcomes = bench.outcomes(reward, bench.options(reward))
+    values = {index: found.value for index, found in enumerate(outcomes) if found.unscored is None}
+    for empty, others in _by_task(bench.probes, lambda probe: not probe.text).items():
+        for other in others:
+            if empty in values and other in values and values[other] < values[empty] - SLACK:
+                yield f"the empty completion scores {values[empty]:g}, {bench.probes[other]} scores {values[other]:g}"
+
+
+def _by_task(probes: Sequence[Probe], chosen: Callable[[Probe], bool]) -> Mapping[int, list[int]]:
+    """Index of each chosen probe: indices of the others of its task."""
+    tasks: dict[str, list[int]] = {}
+    for index, probe in enumerate(probes):
+        tasks.setdefault(probe.task.id, []).append(index)
+    return {
+        index: [other for other in tasks[probe.task.id] if other != index]
+        for index, probe in enumerate(probes)
+        if chosen(probe)
+    }
+
+
+def _deadline(bench: Bench, reward: Reward) -> Iterator[str]:
+    if not bench.golds:
+        return
+    gold, options = bench.golds[0], bench.options(reward)
+    kinds = [(unit, sizes) for unit, sizes in growing(gold.text) if unit in ("a", "(", "a b c ") or len(unit) > 6]
+    for unit, sizes in kinds[:_LONG]:
+        before = 1e-4
+        for size, text in zip(SIZES, sizes, strict=True):
+            probes = bench.parsed(gold.task, [text])
+            if not probes:
+                break
+            began = time.process_time()
+            found = outcome(reward, probes[0], bench.result(reward, probes[0], options))
+            took = time.process_time() - began
+            what = f"{size:,} characters of {describe(unit)}"
+            if found.unscored is not None:
+                yield f"{what} are unscored: {found.unscored.removeprefix(f'{reward.name}: ')}"
+                break
+            # Where ten times the text takes much more than ten times as long, the next size might take hours.
+            if took > reward.deadline or (took > reward.deadline / 20 and took > 40 * before and size < SIZES[-1]):
+                yield f"{what} take {took:.2f} s; its deadline is {reward.deadline:g} s"
+                break
+            before = max(took, 1e-4)
+
+
+def _rows(bench: Bench, rubric: Rubric) -> list[Scored]:
+    """Each probe as the preset takes it; terms that cannot run here are left out, with the gates that ask for them."""
+    found = {name: bench.reward(name) for name in rubric.terms}
+    kept = {name: rubric.term(name) for name, reward in found.items() if bench.can_run(reward)}
+    dropped = found.keys() - kept.keys()
+    bound = bind_rubric(rubric, found)
+    kept = {name: term for name, term in kept.items() if name not in bound.gates or bound.gates[name].other in kept}
+    if not kept or rubric.correct in dropped:
+        raise UserError("nothing of this rubric can run here")
+    bound = bind_rubric(Rubric(kept, rubric.correct, rubric.cap_wrong), {name: found[name] for name in kept})
+    columns = {name: bench.outcomes(found[name], kept[name].options) for name in kept}
+    rows = []
+    for index, probe in enumerate(bench.probes):
+        outcomes = _gated(bound, {name: column[index] for name, column in columns.items()})
+        rows.append(scored(bound, probe.task, probe.completion, outcomes, step=0))
+    return rows
+
+
+def _gated(rubric: BoundRubric, outcomes: Mapping[str, Outcome]) -> dict[str, Outcome]:
+    """The outcomes after the gates, which come before what they gate in the rubric's order."""
+    result: dict[str, Outcome] = {}
+    for name in rubric.terms:
+        gate = rubric.gates.get(name)
+        result[name] = outcomes[name]
+        if gate is None:
+            continue
+        other = result[gate.other]
+        if other.unscored is not None:
+            result[name] = failed(name, f"its gate {gate} cannot be decided")
+        elif not gate.open(rubric.term(gate.other).otherwise if other.gated else other.value):
+            result[name] = GATED
+    return result
+
+
+def _preset_gold(bench: Bench, rubric: Rubric, rows: Sequence[Scored]) -> Iterator[str]:
+    for gold, others in _by_task(bench.probes, lambda probe: probe.gold).items():
+        row = rows[gold]
+        if row.total is None:
+            reasons = [cell.unscored for cell in row.rewards.values() if cell.unscored]
+            yield f"{bench.probes[gold]} has no total: {reasons[0] if reasons else 'unscored'}"
+            continue
+        if rubric.correct is not None and row.correct is not True:
+            said = row.rewards[rubric.correct].feedback
+            yield f"{bench.probes[gold]} is not correct for {rubric.correct!r}" + (f" ({said})" if said else "")
+        for other in others:
+            total = rows[other].total
+            if total is not None and total > row.total + SLACK:
+                yield f"{bench.probes[gold]} totals {row.total:g}, {bench.probes[other]} totals {total:g}"
+
+
+def _preset_empty(bench: Bench, rows: Sequence[Scored]) -> Iterator[str]:
+    for empty, others in _by_task(bench.probes, lambda probe: not probe.text).items():
+        least = rows[empty].total
+        for other in others:
+            total = rows[other].total
+            if least is not None and total is not None and total < least - SLACK:
+                yield f"the empty completion totals {least:g}, {bench.probes[other]} totals {total:g}"
+
+
+def _preset_total(rows: Sequence[Scored]) -> Iterator[str]:
+    for row in rows:
+        if row.total is None:
+            continue
+        cells = [cell for cell in row.rewards.values() if cell.weight != 0]
+        parts = [cell.weight * value for cell in cells for value in (cell.terminal, *(s.value for s in cell.spans))]
+        paid = math.fsum([*parts, row.cut])
+        if not abs(paid - row.total) <= SLACK * max(1.0, abs(row.total)):
+            yield f"task {row.task.id!r}: the credit of a completion adds up to {paid!r}, its total is {row.total!r}"
+
+
+def _metric(metric: Callable[[Sequence[Scored]], Mapping[str, float]], rows: Sequence[Scored]) -> Iterator[str]:
+    for given, what in ((rows, f"{len(rows)} rows"), ([], "no rows"), (rows[:1], "one row")):
+        try:
+            numbers = metric(given)
+        except Exception as error:
+            yield f"for {what} it raised {describe(error)}"
+            continue
+        if not isinstance(numbers, Mapping):
+            yield f"for {what} it gave {describe(numbers)}, not a mapping"
+            continue
+        for name, value in numbers.items():
+            if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+                yield f"for {what} it gave {name!r} the value {value!r}"
