@@ -26,7 +26,7 @@ from typing import Any
 
 from honewise.errors import RunError
 from honewise.progress import Progress, Silent
-from honewise.recipes.load import dump_recipe, read_recipe
+from honewise.recipes.load import dump_recipe, read_recipe, resolved
 from honewise.recipes.schema import Recipe
 
 from . import manifest
@@ -99,7 +99,9 @@ class Run:
             if isinstance(error, OSError):
                 raise RunError(f"{path}: cannot make the run folder ({error.strerror})") from error
             raise
-        return cls._writable(path)
+        run = cls._writable(path)
+        run.recipe = recipe
+        return run
 
     @classmethod
     def resume(cls, recipe: Recipe) -> Run:
@@ -149,7 +151,7 @@ class Run:
             raise RunError(f"{self.path} was started with another recipe, and cannot go on with this one:\n{lines}")
         if changed:
             manifest.add(self.path, {"resumed_with": {path: after.get(path) for path in changed}})
-            self.recipe = recipe
+        self.recipe = recipe  # what is hidden on disk is known here
 
     def finish(self, state: str = "finished") -> None:
         """Record how the run ended: ``finished``, or ``stopped`` where it can be resumed."""
@@ -231,7 +233,7 @@ def _flat(recipe: Recipe) -> dict[str, Any]:
         else:
             leaves[path] = value
 
-    walk(recipe.model_dump(exclude_none=True), "")
+    walk(resolved(recipe), "")
     return leaves
 
 
