@@ -60,11 +60,10 @@ class Runner:
     def problem(self, task: Task) -> str:
         """Why nothing can be run for this task; empty where it can."""
         database = task.reference.get("database")
-        if not database:
-            return f"database {task.meta.get('db_id') or '?'!r} is not there: give its folder as the domain option `databases`"
-        if not Path(database).is_file():
-            return f"database file {Path(database).name!r} of {task.meta.get('db_id') or '?'!r} is gone"
-        return ""
+        if database and Path(database).is_file():
+            return ""
+        name = task.meta.get("db_id") or "?"
+        return f"database {name!r} is not there, or is none: give its folder as the domain option `databases`"
 
     def outcome(self, task: Task, sql: str) -> Outcome:
         """Run ``sql`` on the task's database and compare it with the accepted queries.

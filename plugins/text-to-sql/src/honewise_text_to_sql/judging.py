@@ -10,7 +10,8 @@ __all__ = ["NEAR_MATCH", "judge_reward", "read_verdict"]
 
 _SCALE = 2.0
 _LINE = re.compile(
-    r"^[ \t>*_`#-]*score[ \t*_`:=]*(-?\d+(?:\.\d+)?)(?: *(?:/|out of) *2(?:\.0+)?)?[ \t*_`.]*$", re.IGNORECASE | re.MULTILINE
+    r"^[ \t>*_`#-]*score[ \t*_`:=]*(-?\d+(?:\.\d+)?)(?: *(?:/|out of) *2(?:\.0+)?)?[ \t*_`.]*$",
+    re.IGNORECASE | re.MULTILINE,
 )
 _ALONE = re.compile(r"\s*(-?\d+(?:\.\d+)?)\s*")
 

@@ -24,7 +24,7 @@ Names = tuple[tuple[str, tuple[str, ...]], ...]
 
 
 class Item(NamedTuple):
-    """A table ``(table, "")`` or a column ``(table, column)``; the table is "?" where nothing in scope has the column."""
+    """A table ``(table, "")`` or a column ``(table, column)``; the table is "?" where none in scope has it."""
 
     table: str
     column: str

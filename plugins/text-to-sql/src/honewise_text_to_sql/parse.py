@@ -6,7 +6,8 @@ models write instead is read as far as its meaning is plain:
 - the answer is what stands in the last ``<answer>`` tag that has anything in it; a closing tag that is missing is taken
   to stand at the end, an opening one that is missing after the reasoning;
 - the query is the last fenced block of the answer, else all of the answer;
-- without answer tags it is the last ```` ```sql ```` block of the text, else the whole text where that begins like a query.
+- without answer tags it is the last ```` ```sql ```` block of the text, else the whole text where that begins like a
+  query.
 
 Anything else is unreadable: ``answer`` is None, and that is the model's doing.
 """
@@ -26,7 +27,7 @@ _FENCE = re.compile(r"```[ \t]*(\w*)[ \t]*\r?\n?")
 _QUERY = re.compile(r"\s*(?:--[^\n]*\n\s*)*\(*\s*(?:select|with|values)\b", re.IGNORECASE)
 
 
-def parse(text: str, task: Task) -> Completion:
+def parse(text: str, _task: Task) -> Completion:
     """A ``Completion`` whose ``answer`` is the SQL text, or None. Takes time linear in the text.
 
     Pieces, each only where it is there: ``reasoning``, ``answer``, ``sql``, and the first place of each tag under
@@ -43,7 +44,7 @@ def parse(text: str, task: Task) -> Completion:
     answer = _between(whole, tags, "answer")
     if answer is not None:
         pieces["answer"] = answer
-        sql = _fenced(answer, any_language=True) or _stripped(answer)
+        sql: Piece | None = _fenced(answer, any_language=True) or _stripped(answer)
     else:
         rest = _after_reasoning(whole, tags)
         sql = _fenced(rest, any_language=False) or _bare(rest)

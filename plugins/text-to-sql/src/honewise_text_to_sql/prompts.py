@@ -15,8 +15,9 @@ You translate questions into SQL for SQLite. Use only the tables and columns of 
 the columns that the question asks for, no others. One SELECT statement; nothing that changes the database."""
 
 _WITH_REASONING = """\
-Think first, inside <reasoning></reasoning>: which tables and columns are needed, how they join, which conditions hold, \
-whether rows must be grouped, ordered or counted once. Then give the final query inside <answer></answer>, in this form:
+Think first, inside <reasoning></reasoning>: which tables and columns are needed, how they join, which conditions \
+hold, whether rows must be grouped, ordered or counted once. Then give the final query inside <answer></answer>, in \
+this form:
 
 <reasoning>
 your thoughts

@@ -20,7 +20,17 @@ from typing import Any
 
 from honewise.errors import DataError
 
-__all__ = ["Column", "ForeignKey", "Schema", "Table", "describe", "fold", "from_tables_json", "read_schema"]
+__all__ = [
+    "Column",
+    "ForeignKey",
+    "Schema",
+    "Table",
+    "describe",
+    "fold",
+    "from_tables_json",
+    "read_descriptions",
+    "read_schema",
+]
 
 _SECONDS = 5.0
 _VALUE_BYTES = 1_000_000
@@ -100,7 +110,7 @@ def read_schema(database: str | Path) -> Schema:
 
 
 @lru_cache(maxsize=512)
-def _read_cached(path: str, size: int, changed: int) -> Schema:
+def _read_cached(path: str, size: int, _changed: int) -> Schema:
     if size == 0:
         raise DataError(f"{path}: the database file is empty")
     try:
@@ -132,7 +142,7 @@ def _rows(connection: sqlite3.Connection, sql: str, values: Sequence[Any] = ()) 
 def _read(connection: sqlite3.Connection) -> Schema:
     listed = _rows(
         connection,
-        "SELECT name, type FROM sqlite_master WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
+        "SELECT name, type FROM sqlite_master WHERE type IN ('table', 'view') AND substr(name, 1, 7) <> 'sqlite_'"
         " ORDER BY rowid",
     )
     tables: list[Table] = []
@@ -220,7 +230,9 @@ def from_tables_json(entry: Mapping[str, Any]) -> Schema:
     originals = list(entry["column_names_original"])
     readable = list(entry.get("column_names") or originals)
     types = list(entry.get("column_types") or [])
-    keys = {number for item in entry.get("primary_keys") or [] for number in (item if isinstance(item, list) else [item])}
+    keys = {
+        number for item in entry.get("primary_keys") or [] for number in (item if isinstance(item, list) else [item])
+    }
     columns: list[list[Column]] = [[] for _ in tables]
     for number, (owner, name) in enumerate(originals):
         if owner < 0:
@@ -245,36 +257,40 @@ def _plain(name: str) -> str:
     return "".join(letter for letter in name.lower() if letter.isalnum())
 
 
-def describe(schema: Schema, folder: Path) -> Schema:
-    """Add the column descriptions of BIRD's ``database_description/<table>.csv`` files.
-
-    The files come in UTF-8 with and without a byte-order mark, in Windows-1252 and with stray NUL bytes; a file
-    that is missing, or lacks the columns, leaves its table as it is.
-    """
-    if not folder.is_dir():
-        return schema
-    files = {fold(path.stem): path for path in sorted(folder.iterdir()) if path.suffix.lower() == ".csv"}
+def describe(schema: Schema, said: Mapping[tuple[str, str], str]) -> Schema:
+    """The schema with the descriptions of ``{(folded table, folded column): text}`` put in."""
     tables = [
-        _describe_table(table, files[fold(table.name)]) if fold(table.name) in files else table
+        replace(
+            table,
+            columns=tuple(
+                replace(column, description=said.get((fold(table.name), fold(column.name)), column.description))
+                for column in table.columns
+            ),
+        )
         for table in schema.tables
     ]
     return replace(schema, tables=tuple(tables))
 
 
-def _describe_table(table: Table, file: Path) -> Table:
-    said: dict[str, str] = {}
-    for row in csv.DictReader(io.StringIO(_decoded(file))):
-        fields = {str(name).strip().lower(): " ".join(str(text).split()) for name, text in row.items() if name and text}
-        name = fields.get("original_column_name", "")
-        parts = [fields.get("column_description", "") or fields.get("column_name", ""), fields.get("value_description", "")]
-        parts = [part for part in parts if part and _plain(part) != _plain(name)]
-        if name and parts:
-            said[fold(name)] = "; ".join(parts)
-    columns = tuple(
-        replace(column, description=said[fold(column.name)]) if fold(column.name) in said else column
-        for column in table.columns
-    )
-    return replace(table, columns=columns)
+def read_descriptions(folder: Path) -> dict[tuple[str, str], str]:
+    """The column descriptions of BIRD's ``database_description/<table>.csv`` files, as ``describe`` takes them.
+
+    The files come in UTF-8 with and without a byte-order mark, in Windows-1252 and with stray NUL bytes; what is
+    missing from them is missing from the result.
+    """
+    said: dict[tuple[str, str], str] = {}
+    for file in sorted(folder.glob("*.[cC][sS][vV]")) if folder.is_dir() else ():
+        for row in csv.DictReader(io.StringIO(_decoded(file))):
+            fields = {str(k).strip().lower(): " ".join(v.split()) for k, v in row.items() if k and isinstance(v, str)}
+            name = fields.get("original_column_name", "")
+            parts = [
+                fields.get("column_description") or fields.get("column_name", ""),
+                fields.get("value_description", ""),
+            ]
+            parts = [part for part in parts if part and _plain(part) != _plain(name)]
+            if name and parts:
+                said[fold(file.stem), fold(name)] = "; ".join(parts)
+    return said
 
 
 def _decoded(file: Path) -> str:

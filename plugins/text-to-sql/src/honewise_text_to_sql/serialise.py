@@ -25,14 +25,17 @@ _DESCRIPTION_WIDTH = 160
 _PLAIN = re.compile(r"[^\W\d]\w*\Z")
 _WORDS = re.compile(r"[^\W\d_]+|\d|[^\w\s]|_")
 _KEYWORDS = frozenset(
-    """abort action add after all alter always analyze and as asc attach autoincrement before begin between by cascade
-    case cast check collate column commit conflict constraint create cross current_date current_time current_timestamp
+    re.findall(
+        r"\w+",
+        """abort action add after all alter always analyze and as asc attach autoincrement before begin between by cascade case cast
+    check collate column commit conflict constraint create cross current_date current_time current_timestamp
     database default deferrable deferred delete desc detach distinct do drop each else end escape except exclusive
     exists explain fail filter for foreign from full glob group having if ignore immediate in index indexed initially
     inner insert instead intersect into is isnull join key left like limit match natural not notnull null of offset on
     or order outer over partition plan pragma primary query raise recursive references regexp reindex release rename
     replace restrict returning right rollback row rows savepoint select set table temp temporary then to transaction
-    trigger union unique update using vacuum values view virtual when where window with without""".split()
+    trigger union unique update using vacuum values view virtual when where window with without""",
+    )
 )
 
 
@@ -86,18 +89,26 @@ def serialise(schema: Schema, style: SchemaStyle) -> str:
 
 def _attempts(schema: Schema, layout: str) -> Iterator[str]:
     write = _full if layout == "full" else _compact
-    steps = [_Detail(True, True, True), _Detail(False, True, True), _Detail(False, False, True), _Detail(False, False, False)]
+    steps = [
+        _Detail(True, True, True),
+        _Detail(False, True, True),
+        _Detail(False, False, True),
+        _Detail(False, False, False),
+    ]
     for detail in steps:
         yield write(schema, detail, {}, 0)
     bare = steps[-1]
     hidden: dict[str, int] = {}
-    for schema, hidden in _narrower(schema, _in_keys(schema)):
-        yield write(schema, bare, hidden, 0)
+    less = schema
+    for less, hidden in _narrower(schema, _in_keys(schema), {}):
+        yield write(less, bare, hidden, 0)
     bare = replace(bare, foreign_keys=False)
-    for schema, hidden in _narrower(schema, frozenset(), hidden):
-        yield write(schema, bare, hidden, 0)
-    for left in range(len(schema.tables) - 1, 0, -1):
-        yield write(replace(schema, tables=schema.tables[:left]), bare, hidden, len(schema.tables) - left)
+    least = less
+    for least, more in _narrower(less, frozenset(), hidden):
+        hidden = more
+        yield write(least, bare, hidden, 0)
+    for left in range(len(least.tables) - 1, 0, -1):
+        yield write(replace(least, tables=least.tables[:left]), bare, hidden, len(least.tables) - left)
 
 
 def _in_keys(schema: Schema) -> frozenset[tuple[str, str]]:
@@ -108,10 +119,10 @@ def _in_keys(schema: Schema) -> frozenset[tuple[str, str]]:
 
 
 def _narrower(
-    schema: Schema, keep: frozenset[tuple[str, str]], hidden: dict[str, int] | None = None
+    schema: Schema, keep: frozenset[tuple[str, str]], hidden: dict[str, int]
 ) -> Iterator[tuple[Schema, dict[str, int]]]:
     """Schemas with one column less each: the last column not in ``keep`` of the table that has most of those."""
-    hidden = dict(hidden or {})
+    hidden = dict(hidden)
     tables = list(schema.tables)
     loose = [[c for c in t.columns if (fold(t.name), fold(c.name)) not in keep] for t in tables]
     while any(loose):

@@ -87,7 +87,7 @@ def split_statements(sql: str) -> list[str]:
 
 
 @lru_cache(maxsize=4096)
-def parse_sql(sql: str) -> exp.Expression | None:
+def parse_sql(sql: str) -> exp.Expr | None:
     """The tree of the one SELECT (or WITH, VALUES, compound) in ``sql``; None where there is none to be read.
 
     Reads SQLite's dialect. Identifiers carry their place in ``meta["start"]`` and ``meta["end"]`` (inclusive).

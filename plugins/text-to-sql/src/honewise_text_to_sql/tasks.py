@@ -13,7 +13,6 @@ from .linking import freeze, schema_items
 from .schema import Schema
 from .serialise import SchemaStyle, serialise
 
-
 __all__ = ["Match", "make_task", "show_schema"]
 
 Match = Literal["bag", "set"]
