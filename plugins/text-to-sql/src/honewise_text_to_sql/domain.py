@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from honewise import Domain, Task, UserError
-from honewise.sandbox.sql import SqlLimits
+from honewise.sandbox import SqlLimits
 
 from .judging import NEAR_MATCH
 from .metrics import METRICS

@@ -6,6 +6,7 @@ model's. What is ours (no database file, a gold query that does not run) is a re
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,8 +14,16 @@ from pathlib import Path
 from typing import Any
 
 from honewise import SandboxError, Task
-from honewise.sandbox.compare import execution_match, is_ordered, results_match, soft_f1
-from honewise.sandbox.sql import SqlLimits, SqlResult, reference_result, run_sql
+from honewise.sandbox import (
+    SqlLimits,
+    SqlResult,
+    execution_match,
+    is_ordered,
+    reference_result,
+    results_match,
+    run_sql,
+    soft_f1,
+)
 
 from .cells import cell_scores
 from .tasks import Match
@@ -72,9 +81,10 @@ class Runner:
         """
         reference = task.reference
         ordered = reference.get("ordered")
-        return self._outcome(reference["database"], sql, tuple(reference.get("sql") or ()), ordered)
+        accepted = tuple(reference.get("sql") or ())
+        return self._outcome(reference["database"], _changed(reference["database"]), sql, accepted, ordered)
 
-    def _run(self, database: str, sql: str, accepted: tuple[str, ...], ordered: bool | None) -> Outcome:
+    def _run(self, database: str, _changed: int, sql: str, accepted: tuple[str, ...], ordered: bool | None) -> Outcome:
         result = run_sql(database, sql, self.limits)
         if not result.ok:
             return Outcome(False, result.kind, result.error or result.kind)
@@ -90,6 +100,14 @@ class Runner:
             else:
                 golds.append((rows, is_ordered(sql) if ordered is None else ordered))
         return golds
+
+
+def _changed(database: str) -> int:
+    """When the file last changed, so that what is remembered of it is of the file as it is."""
+    try:
+        return os.stat(database).st_mtime_ns
+    except OSError as problem:
+        raise SandboxError(f"{database}: {problem.strerror}") from problem
 
 
 def _compared(result: SqlResult, golds: Sequence[tuple[Any, bool] | str]) -> Outcome:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from honewise import Completion, Reward, SandboxError, Score, Task, Unscored, UserError
-from honewise.sandbox.sql import SqlLimits
+from honewise.sandbox import SqlLimits
 
 from .execution import Outcome, Runner
 from .judging import judge_reward
@@ -116,7 +116,7 @@ def _feedback(outcome: Outcome, right: bool) -> str:
 def all_rewards(form: Form, limits: SqlLimits) -> Sequence[Reward]:
     """Every reward of the domain. A completion's deadline leaves room for its query and the gold query."""
     running = RunningRewards(limits)
-    deadline = 2 * limits.seconds + 5.0
+    deadline = 2 * limits.seconds + 1.0
     return [
         Reward(fn=running.execution, name="execution", cost="process", deadline=deadline),
         Reward(fn=running.syntax, name="syntax", cost="process", deadline=deadline),

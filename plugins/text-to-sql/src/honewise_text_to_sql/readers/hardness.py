@@ -37,13 +37,12 @@ def _grade(clauses: int, nested: int, further: int) -> str:
 
 def _clauses(sql: Any) -> int:
     conditions: list[list[Any]] = [sql["from"]["conds"], sql["where"], sql["having"]]
-    return (
-        sum(bool(sql[clause]) for clause in ("where", "groupBy", "orderBy"))
-        + (0 if sql["limit"] is None else 1)
-        + max(0, len(sql["from"]["table_units"]) - 1)
-        + sum(joint == "or" for each in conditions for joint in each[1::2])
-        + sum(unit[1] == _LIKE for each in conditions for unit in each[::2])
-    )
+    used: int = sum(bool(sql[clause]) for clause in ("where", "groupBy", "orderBy"))
+    used += sql["limit"] is not None
+    used += max(0, len(sql["from"]["table_units"]) - 1)
+    used += sum(joint == "or" for each in conditions for joint in each[1::2])
+    used += sum(unit[1] == _LIKE for each in conditions for unit in each[::2])
+    return used
 
 
 def _nested(sql: Any) -> int:
