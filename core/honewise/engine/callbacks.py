@@ -1,0 +1,101 @@
+"""What happens beside the steps: the store and the progress bar, a budget of seconds, and a wish to stop."""
+
+from __future__ import annotations
+
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from transformers import TrainerCallback, TrainerControl, TrainerState
+
+from honewise.progress import Progress
+from honewise.runs.rows import RolloutRow
+from honewise.runs.run import StageContext
+
+__all__ = ["Interrupt", "SecondsBudget", "StepWriter", "deferred_interrupt"]
+
+_SHOWN = ("reward", "loss")
+
+
+class StepWriter(TrainerCallback):
+    """Each step's numbers, with the completions that were sampled for it, in one transaction of the store."""
+
+    def __init__(self, ctx: StageContext, take_rows: Callable[[], list[RolloutRow]] = list) -> None:
+        self.ctx = ctx
+        self.take_rows = take_rows
+
+    def on_log(
+        self, args: Any, state: TrainerState, control: TrainerControl, logs: dict[str, Any] | None = None, **kwargs: Any
+    ) -> None:
+        if not state.is_world_process_zero or not logs or "train_runtime" in logs:
+            return
+        numbers = {name: float(value) for name, value in logs.items() if _is_number(value)}
+        self.ctx.store.write_step(self.ctx.stage, state.global_step, numbers, self.take_rows())
+        self.ctx.progress.advance(1, **{name: numbers[name] for name in _SHOWN if name in numbers})
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+class SecondsBudget(TrainerCallback):
+    """Ends training after so many seconds, counted over all resumes; the time of a lost step does not count."""
+
+    def __init__(self, seconds: float, spent: float = 0.0) -> None:
+        self.seconds = seconds
+        self._spent, self._since = spent, time.monotonic()
+
+    @property
+    def spent(self) -> float:
+        return self._spent + time.monotonic() - self._since
+
+    def restore(self, spent: float) -> None:
+        self._spent, self._since = spent, time.monotonic()
+
+    def on_train_begin(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        self._since = time.monotonic()
+
+    def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        if self.spent >= self.seconds:
+            control.should_save = True
+            control.should_training_stop = True
+
+
+class Interrupt(TrainerCallback):
+    """After the step in which ``asked`` was set: a checkpoint, and the end of training."""
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        if self.asked:
+            control.should_save = True
+            control.should_training_stop = True
+
+
+@contextmanager
+def deferred_interrupt(interrupt: Interrupt, progress: Progress) -> Iterator[None]:
+    """The first Ctrl-C lets the step end and a checkpoint be written, then raises; the second raises at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def ask(number: int, frame: Any) -> None:
+        if interrupt.asked:
+            raise KeyboardInterrupt
+        interrupt.asked = True
+        progress.note("stopping after this step, with a checkpoint; Ctrl-C again stops at once and loses the step")
+
+    before = signal.signal(signal.SIGINT, ask)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if interrupt.asked:
+        raise KeyboardInterrupt
+
+

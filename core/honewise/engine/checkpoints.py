@@ -1,0 +1,122 @@
+"""Checkpoints that are there whole or not at all, and from which training goes on exactly.
+
+A checkpoint is written into ``.saving``, synced to the disk and renamed, so a name ``checkpoint-<step>`` is never half
+a checkpoint, whenever the process dies. It holds what transformers stores (weights, optimizer, scheduler, random states,
+trainer state) and, in ``STATE``, what TRL forgets: its own step counter and the completions still to be trained on.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
+
+__all__ = ["STATE", "ExactCheckpoints", "checkpoint_step", "newest_checkpoint", "publish"]
+
+STATE = "honewise_state.pt"
+_SAVING = ".saving"
+_NAME = re.compile(rf"{PREFIX_CHECKPOINT_DIR}-(\d+)")
+
+
+def newest_checkpoint(folder: str | Path) -> Path | None:
+    """The complete checkpoint of the highest step below ``folder``; leftovers of a write that died are removed."""
+    folder = Path(folder)
+    shutil.rmtree(folder / _SAVING, ignore_errors=True)
+    found = _checkpoints(folder)
+    return found[-1] if found else None
+
+
+def checkpoint_step(checkpoint: Path) -> int:
+    """The optimizer step after which it was written."""
+    match = _NAME.fullmatch(checkpoint.name)
+    if match is None:
+        raise ValueError(f"{checkpoint} is not named like a checkpoint")
+    return int(match[1])
+
+
+def publish(draft: Path, final: Path) -> None:
+    """Make a finished folder appear under its name: contents on the disk first, then the rename, then its parent."""
+    for path in sorted(draft.rglob("*")):
+        _sync(path)
+    _sync(draft)
+    os.rename(draft, final)
+    _sync(final.parent)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _checkpoints(folder: Path) -> list[Path]:
+    """Complete checkpoints, by step."""
+    if not folder.is_dir():
+        return []
+    named = [path for path in folder.iterdir() if _NAME.fullmatch(path.name) and (path / STATE).is_file()]
+    return sorted(named, key=checkpoint_step)
+
+
+class ExactCheckpoints:
+    """Mixed into a trainer of transformers, before it in the order of bases."""
+
+    args: Any
+    state: Any
+    accelerator: Any
+    keep: int = 2
+    _saving_into: Path | None = None
+
+    def exact_state(self) -> dict[str, Any]:
+        """What must be stored beside the state of transformers; tensors and plain values only."""
+        return {}
+
+    def restore_exact_state(self, state: dict[str, Any]) -> None:
+        """Take back what ``exact_state`` gave, before the first step after a resume."""
+
+    def _get_output_dir(self, trial: Any) -> str:
+        return str(self._saving_into or self.args.output_dir)
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        folder, name = Path(self.args.output_dir), f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
+        if (folder / name / STATE).is_file():
+            return
+        drafts = folder / _SAVING
+        if self.args.should_save:
+            shutil.rmtree(drafts, ignore_errors=True)
+        self.accelerator.wait_for_everyone()
+        self._saving_into = drafts
+        try:
+            super()._save_checkpoint(model, trial)  # type: ignore[misc]
+        finally:
+            self._saving_into = None
+        rank = self.args.process_index
+        torch.save(self.exact_state(), drafts / name / (STATE if rank == 0 else f"{STATE}.{rank}"))
+        self.accelerator.wait_for_everyone()
+        if self.args.should_save:
+            if (folder / name).exists():
+                shutil.rmtree(folder / name)
+            publish(drafts / name, folder / name)
+            drafts.rmdir()
+            for old in _checkpoints(folder)[: -self.keep]:
+                shutil.rmtree(old)
+        self.accelerator.wait_for_everyone()
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        super()._load_optimizer_and_scheduler(checkpoint)  # type: ignore[misc]
+        if checkpoint is not None:
+            rank = self.args.process_index
+            file = Path(checkpoint) / (STATE if rank == 0 else f"{STATE}.{rank}")
+            self.restore_exact_state(torch.load(file, weights_only=True, map_location=self.args.device))
+
+    def create_model_card(self, *args: Any, **kwargs: Any) -> None:
+        """None: the run has a card of its own."""
+
+    def _send_telemetry(self) -> None:
+        """None: training calls nobody."""

@@ -1,0 +1,62 @@
+"""Everything of TRL and transformers that honewise overrides or relies on, in one place.
+
+A contract test holds these signatures, the order of the calls, the keys of the buffer and how it is sliced; a new
+release of TRL is allowed in ``pyproject.toml`` when that test passes on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+__all__ = ["ADVANTAGES", "BUFFER_KEYS", "OVERRIDES", "RELIED_ON"]
+
+OVERRIDES: Mapping[str, tuple[str, str]] = {
+    "_calculate_rewards": (
+        "(self, inputs, prompts, completions, completion_ids_list)",
+        "rewards come from the domain's rubric, on the engine's own decode of the generated ids",
+    ),
+    "_generate_and_score_completions": (
+        "(self, inputs)",
+        "advantages of shape (B, T) take the place of one number for each completion; unscored rows leave the loss",
+    ),
+    "_generate_single_turn": (
+        "(self, prompt_ids, images, multimodal_fields, num_generations, has_tool_images=False)",
+        "samples with the prompt computed once for its group, from seeds of its own",
+    ),
+    "_compute_loss": (
+        "(self, model, inputs)",
+        "rows that were dropped leave the denominators of losses that average over rows",
+    ),
+    "_get_train_sampler": ("(self, dataset=None)", "the order of an epoch follows from the seed and the epoch alone"),
+    "_save_checkpoint": ("(self, model, trial)", "checkpoints are there whole or not at all"),
+    "_load_optimizer_and_scheduler": ("(self, checkpoint)", "the step counter and the buffer come back on resume"),
+    "_get_output_dir": ("(self, trial)", "checkpoints are written under another name first"),
+    "create_model_card": (
+        "(self, model_name=None, dataset_name=None, tags=None)",
+        "the run has a card of its own",
+    ),
+    "_send_telemetry": ("(self)", "training calls nobody"),
+}
+"""Member of ``GRPOTrainer`` to its signature (annotations left out) and why it is overridden."""
+
+RELIED_ON: Mapping[str, str] = {
+    "_prepare_inputs": "(self, generation_batch)",
+    "_generate": "(self, prompts)",
+    "_get_per_token_logps_and_entropies": (
+        "(self, model, input_ids, attention_mask, logits_to_keep, batch_size=None, compute_entropy=False, "
+        "compute_aux_loss=False, pixel_values=None, image_grid_thw=None, num_images=None, pixel_attention_mask=None, "
+        "spatial_shapes=None, num_tiles=None, image_sizes=None, token_type_ids=None, mm_token_type_ids=None, "
+        "image_position_ids=None)"
+    ),
+    "training_step": "(self, model, inputs, num_items_in_batch)",
+    "compute_loss": "(self, model, inputs, return_outputs=False, num_items_in_batch=None)",
+}
+"""Members that are called, or must be called by TRL, as they are."""
+
+BUFFER_KEYS = frozenset(
+    {"prompt_ids", "prompt_mask", "completion_ids", "completion_mask", "advantages", "num_items_in_batch"}
+)
+"""What ``_generate_and_score_completions`` returns at least; other keys come with other settings."""
+
+ADVANTAGES = "advantages"
+"""The key whose value ``_compute_loss`` takes as (B,) or (B, T)."""
