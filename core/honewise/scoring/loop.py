@@ -1,0 +1,145 @@
+"""Async rewards and judges: awaited on one event loop of this process, each with its deadline, so many at a time.
+
+The loop runs in a thread of its own, so that it works where the caller has a running loop already (a notebook) and
+keeps the connections of a judge's client from one call of ``score`` to the next. A function that blocks the loop
+cannot be killed; the loop is then given up, with everything on it unscored, and a new one is made.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import threading
+import time
+from collections.abc import Callable, Coroutine
+from inspect import isawaitable
+from typing import Any
+
+from honewise.contracts import Judge
+from honewise.errors import JudgeError
+
+from .evaluate import Job, Plan
+from .outcome import Outcome, checked, failed
+
+__all__ = ["Loop"]
+
+_BEAT = 0.25
+_GRACE = 5.0
+
+
+class Loop:
+    """An event loop in a thread, with at most ``concurrency`` rewards running at a time."""
+
+    def __init__(self, judge: Judge | None, concurrency: int = 64) -> None:
+        self._judge, self._concurrency = judge, concurrency
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._beat = 0.0
+        self._pending: dict[concurrent.futures.Future[list[Outcome]], tuple[Plan, int]] = {}
+
+    def submit(self, plan: Plan, jobs: list[Job]) -> concurrent.futures.Future[list[Outcome]]:
+        """Start one call of a reward: for one job, or for a batch of them where it takes a batch."""
+        loop = self._loop or self._start()
+        future = asyncio.run_coroutine_threadsafe(self._bounded(plan, jobs), loop)
+        self._pending[future] = (plan, len(jobs))
+        return future
+
+    def result(self, future: concurrent.futures.Future[list[Outcome]]) -> list[Outcome]:
+        """The outcomes of one call, one per job; never raises for what a reward did."""
+        while True:
+            try:
+                outcomes = future.result(timeout=_BEAT)
+                break
+            except concurrent.futures.TimeoutError:
+                if time.monotonic() - self._beat > _GRACE + _BEAT:
+                    self._give_up()
+            except concurrent.futures.CancelledError:
+                plan, count = self._pending.get(future, (None, 0))
+                name = plan.name if plan else "reward"
+                outcomes = [failed(name, "the event loop was blocked by another async reward and given up")] * count
+                break
+        self._pending.pop(future, None)
+        return outcomes
+
+    def close(self) -> None:
+        """Cancel what runs and stop the thread."""
+        loop, self._loop = self._loop, None
+        self._pending.clear()
+        if loop is not None:
+            loop.call_soon_threadsafe(loop.stop)
+
+    def _start(self) -> asyncio.AbstractEventLoop:
+        loop = self._loop = asyncio.new_event_loop()
+        self._gate = asyncio.Semaphore(self._concurrency)
+        self._beat = time.monotonic()
+        threading.Thread(target=self._run, args=(loop,), name="honewise-async-rewards", daemon=True).start()
+        return loop
+
+    def _run(self, loop: asyncio.AbstractEventLoop) -> None:
+        asyncio.set_event_loop(loop)
+        beat = loop.create_task(self._keep_beating())
+        try:
+            loop.run_forever()
+        finally:
+            beat.cancel()
+            tasks = asyncio.all_tasks(loop)
+            for task in tasks:
+                task.cancel()
+            loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+            loop.run_until_complete(loop.shutdown_asyncgens())
+            loop.close()
+
+    async def _keep_beating(self) -> None:
+        while True:
+            self._beat = time.monotonic()
+            await asyncio.sleep(_BEAT)
+
+    def _give_up(self) -> None:
+        """Leave a blocked loop behind; its thread ends by itself where the blocking function ever returns."""
+        loop, self._loop = self._loop, None
+        if loop is not None:
+            loop.call_soon_threadsafe(loop.stop)
+        for future in list(self._pending):
+            future.cancel()
+
+    async def _bounded(self, plan: Plan, jobs: list[Job]) -> list[Outcome]:
+        async with self._gate:
+            return await _call(plan, jobs, self._judge)
+
+
+async def _call(plan: Plan, jobs: list[Job], judge: Judge | None) -> list[Outcome]:
+    deadline = plan.seconds * len(jobs)
+    began = time.perf_counter()
+    try:
+        result = await asyncio.wait_for(_await(plan, jobs, judge), deadline)
+        results: list[object] = list(result) if plan.reward.batch else [result]
+    except TimeoutError:
+        return _all(plan, jobs, f"deadline of {deadline:g} s passed", began)
+    except JudgeError as error:
+        return _all(plan, jobs, f"no verdict: {error}", began)
+    except Exception as error:
+        return _all(plan, jobs, f"raised {type(error).__name__}: {error}", began)
+    if len(results) != len(jobs):
+        return _all(plan, jobs, f"returned {len(results)} results for a batch of {len(jobs)}", began)
+    seconds = (time.perf_counter() - began) / len(jobs)
+    return [checked(plan.name, plan.reward, value, job.text, seconds) for value, job in zip(results, jobs, strict=True)]
+
+
+def _await(plan: Plan, jobs: list[Job], judge: Judge | None) -> Coroutine[Any, Any, Any]:
+    values: dict[str, Callable[[], Any]] = {
+        "tasks": lambda: [job.task for job in jobs],
+        "completions": lambda: [job.completion for job in jobs],
+        "task": lambda: jobs[0].task,
+        "completion": lambda: jobs[0].completion,
+        "judge": lambda: judge,
+    }
+
+    async def run() -> Any:
+        assert plan.call is not None
+        result = plan.call(**{name: values[name]() for name in plan.wants})
+        return await result if isawaitable(result) else result
+
+    return run()
+
+
+def _all(plan: Plan, jobs: list[Job], why: str, began: float) -> list[Outcome]:
+    return [failed(plan.name, why, (time.perf_counter() - began) / len(jobs))] * len(jobs)
