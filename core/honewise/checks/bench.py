@@ -87,11 +87,12 @@ class Bench:
     def options(self, reward: Reward) -> Mapping[str, Any]:
         """The options a preset gives the reward: the first set that is not empty."""
         rubrics = self.domain.rubrics.values()
-        return next((o for r in rubrics if reward.name in r.terms and (o := r.term(reward.name).options)), {})
+        given = next((o for r in rubrics if reward.name in r.terms and (o := r.term(reward.name).options)), {})
+        return {name: value for name, value in given.items() if name in reward.options}
 
     def results(self, reward: Reward, options: Mapping[str, Any]) -> list[Any]:
         """What the function returns, or the exception it raises, for each probe alone; computed once."""
-        key = f"{reward.name} {canonical(options)}"
+        key = f"{id(reward)} {canonical(options)}"
         if key not in self._results:
             self._results[key] = [self.result(reward, probe, options) for probe in self.probes]
         return self._results[key]

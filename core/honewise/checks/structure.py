@@ -23,7 +23,7 @@ from honewise.scoring.rubric import bind_rubric
 from .bench import Bench, canonical
 from .findings import REWARD_CHECKS, Finding, describe, run
 
-__all__ = ["structure"]
+__all__ = ["declared", "rubric_problems", "structure"]
 
 _COSTS = ("cpu", "process", "judge", "device")
 _SPLITS = ("train", "held-out")
@@ -49,10 +49,11 @@ def _rewards(bench: Bench) -> Iterator[str]:
         if count > 1:
             yield f"{count} rewards are called {name!r}"
     for reward in bench.domain.rewards:
-        yield from _declared(reward)
+        yield from declared(reward)
 
 
-def _declared(reward: Reward) -> Iterator[str]:
+def declared(reward: Reward) -> Iterator[str]:
+    """What is wrong with a reward before it is ever called."""
     low, high = reward.bounds
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
         yield f"the bounds of {reward.name!r} are ({low}, {high})"
@@ -76,11 +77,12 @@ def _rubrics(bench: Bench) -> Iterator[str]:
     if not bench.domain.rubrics:
         yield "there is no preset: Domain.rubrics is empty"
     for preset, rubric in bench.domain.rubrics.items():
-        for problem in _rubric(bench, rubric):
+        for problem in rubric_problems(bench, rubric):
             yield f"preset {preset!r}: {problem}"
 
 
-def _rubric(bench: Bench, rubric: Rubric) -> Iterator[str]:
+def rubric_problems(bench: Bench, rubric: Rubric) -> Iterator[str]:
+    """What is wrong with a preset before anything is scored."""
     found: dict[str, Reward] = {}
     for name in rubric.terms:
         try:

@@ -9,13 +9,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from honewise.contracts import Reward, Rubric, Score, Scored, Span
-from honewise.errors import JudgeError, UserError
+from honewise.errors import JudgeError
 from honewise.scoring.outcome import GATED, Outcome, failed
 from honewise.scoring.rubric import BoundRubric, bind_rubric, scored
 
 from .bench import Bench, Probe, outcome
 from .findings import Finding, describe, judge_reward, run
 from .probes import SIZES, growing
+from .structure import declared, rubric_problems
 
 __all__ = ["metrics", "presets", "rewards"]
 
@@ -27,6 +28,8 @@ _LONG = 6
 def rewards(bench: Bench, chosen: Sequence[Reward], *, own: bool = True) -> Iterator[Finding]:
     """Every promise of every reward that can run here."""
     for reward in chosen:
+        if any(declared(reward)):
+            continue  # its declaration comes first: see the check `rewards`
         if not bench.can_run(reward):
             yield Finding("scored", True, f"reward {reward.name}", f"not run here: it needs a {reward.cost}")
             continue
@@ -48,9 +51,8 @@ def rewards(bench: Bench, chosen: Sequence[Reward], *, own: bool = True) -> Iter
 def presets(bench: Bench) -> Iterator[Finding]:
     """Every promise of every preset; a preset whose terms are broken is reported by `rubrics` alone."""
     for name, rubric in bench.domain.rubrics.items():
-        try:
-            rows = _rows(bench, rubric)
-        except UserError:
+        rows = [] if any(rubric_problems(bench, rubric)) else _rows(bench, rubric)
+        if not rows:
             continue
         subject = f"preset {name}"
         yield run("preset-gold", subject, functools.partial(_preset_gold, bench, rubric, rows))
@@ -60,10 +62,8 @@ def presets(bench: Bench) -> Iterator[Finding]:
 
 def metrics(bench: Bench) -> Iterator[Finding]:
     """Each metric on the rows of the default preset, and on none."""
-    try:
-        rows = _rows(bench, next(iter(bench.domain.rubrics.values())))
-    except (StopIteration, UserError):
-        rows = []
+    rubric = next(iter(bench.domain.rubrics.values()), None)
+    rows = [] if rubric is None or any(rubric_problems(bench, rubric)) else _rows(bench, rubric)
     for name, metric in bench.domain.metrics.items():
         yield run("metrics", f"metric {name}", functools.partial(_metric, metric, rows))
 
@@ -180,11 +180,12 @@ def _deadline(bench: Bench, reward: Reward) -> Iterator[str]:
             if not probes:
                 break
             began = time.process_time()
-            found = outcome(reward, probes[0], bench.result(reward, probes[0], options))
+            result = bench.result(reward, probes[0], options)
             took = time.process_time() - began
             what = f"{size:,} characters of {describe(unit)}"
-            if found.unscored is not None:
-                yield f"{what} are unscored: {found.unscored.removeprefix(f'{reward.name}: ')}"
+            if isinstance(result, Exception):
+                if not any(isinstance(short, Exception) for short in bench.results(reward, options)):
+                    yield f"{what} are unscored: raised {describe(result)}"
                 break
             # Where ten times the text takes much more than ten times as long, the next size might take hours.
             if took > reward.deadline or (took > reward.deadline / 20 and took > 40 * before and size < SIZES[-1]):
@@ -194,14 +195,14 @@ def _deadline(bench: Bench, reward: Reward) -> Iterator[str]:
 
 
 def _rows(bench: Bench, rubric: Rubric) -> list[Scored]:
-    """Each probe as the preset takes it; terms that cannot run here are left out, with the gates that ask for them."""
+    """Each probe as a sound preset takes it; terms that cannot run here are left out, with what they gate."""
     found = {name: bench.reward(name) for name in rubric.terms}
     kept = {name: rubric.term(name) for name, reward in found.items() if bench.can_run(reward)}
     dropped = found.keys() - kept.keys()
     bound = bind_rubric(rubric, found)
     kept = {name: term for name, term in kept.items() if name not in bound.gates or bound.gates[name].other in kept}
     if not kept or rubric.correct in dropped:
-        raise UserError("nothing of this rubric can run here")
+        return []
     bound = bind_rubric(Rubric(kept, rubric.correct, rubric.cap_wrong), {name: found[name] for name in kept})
     columns = {name: bench.outcomes(found[name], kept[name].options) for name in kept}
     rows = []
@@ -231,8 +232,9 @@ def _preset_gold(bench: Bench, rubric: Rubric, rows: Sequence[Scored]) -> Iterat
     for gold, others in _by_task(bench.probes, lambda probe: probe.gold).items():
         row = rows[gold]
         if row.total is None:
-            reasons = [cell.unscored for cell in row.rewards.values() if cell.unscored]
-            yield f"{bench.probes[gold]} has no total: {reasons[0] if reasons else 'unscored'}"
+            for name, cell in row.rewards.items():
+                if cell.unscored is not None and "judge" not in bench.reward(name).arguments:
+                    yield f"{bench.probes[gold]} has no total: {cell.unscored}"
             continue
         if rubric.correct is not None and row.correct is not True:
             said = row.rewards[rubric.correct].feedback
