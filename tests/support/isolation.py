@@ -120,6 +120,10 @@ def no_leaked_variables() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def a_folder_of_its_own(no_leaked_variables: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Work in ``tmp_path``: what a test writes by relative path (``runs/``) is its own."""
-    monkeypatch.chdir(tmp_path)
+def a_folder_of_its_own(
+    no_leaked_variables: None, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Work in ``tmp_path``, or an empty folder: what a test writes by relative path (``runs/``) is its own."""
+    # pytest looks through all of its numbered folders to make one; most tests need none.
+    wanted = "tmp_path" in request.fixturenames
+    monkeypatch.chdir(request.getfixturevalue("tmp_path") if wanted else tempfile.mkdtemp(dir=os.environ["HOME"]))
