@@ -32,6 +32,9 @@ __all__ = ["Outcome", "Runner"]
 
 _CACHE = 2048
 
+Gold = tuple[list[tuple[Any, ...]], bool] | str
+"""The rows of an accepted query and whether their order counts; or why it did not run."""
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -66,13 +69,18 @@ class Runner:
         self.limits = limits
         self._outcome = lru_cache(maxsize=_CACHE)(self._run)
 
-    def problem(self, task: Task) -> str:
-        """Why nothing can be run for this task; empty where it can."""
-        database = task.reference.get("database")
-        if database and Path(database).is_file():
+    def problem(self, task: Task, *, compare: bool) -> str:
+        """Why no completion of this task can be run (and, with ``compare``, compared); empty where it can."""
+        reference = task.reference
+        database, accepted = reference.get("database"), reference.get("sql") or ()
+        if compare and not accepted:
+            return "the data has no gold query for this task"
+        if not database or not Path(database).is_file():
+            name = task.meta.get("db_id") or "?"
+            return f"database {name!r} is not there, or is none: give its folder as the domain option `databases`"
+        if not compare:
             return ""
-        name = task.meta.get("db_id") or "?"
-        return f"database {name!r} is not there, or is none: give its folder as the domain option `databases`"
+        return _fault(self._gold(database, accepted, reference.get("ordered")))
 
     def outcome(self, task: Task, sql: str) -> Outcome:
         """Run ``sql`` on the task's database and compare it with the accepted queries.
@@ -86,12 +94,13 @@ class Runner:
 
     def _run(self, database: str, _changed: int, sql: str, accepted: tuple[str, ...], ordered: bool | None) -> Outcome:
         result = run_sql(database, sql, self.limits)
+        golds = self._gold(database, accepted, ordered)
         if not result.ok:
-            return Outcome(False, result.kind, result.error or result.kind)
-        return _compared(result, self._gold(database, accepted, ordered))
+            return Outcome(False, result.kind, result.error or result.kind, gold_problem=_fault(golds))
+        return _compared(result, golds)
 
-    def _gold(self, database: str, accepted: Sequence[str], ordered: bool | None) -> list[tuple[Any, bool] | str]:
-        golds: list[tuple[Any, bool] | str] = []
+    def _gold(self, database: str, accepted: Sequence[str], ordered: bool | None) -> list[Gold]:
+        golds: list[Gold] = []
         for sql in accepted:
             try:
                 rows = reference_result(database, sql, self.limits).rows
@@ -110,16 +119,21 @@ def _changed(database: str) -> int:
         raise SandboxError(f"{database}: {problem.strerror}") from problem
 
 
-def _compared(result: SqlResult, golds: Sequence[tuple[Any, bool] | str]) -> Outcome:
+def _fault(golds: Sequence[Gold]) -> str:
+    """Why there is nothing to compare with; empty where one accepted query ran, or none was given."""
+    faults = [gold for gold in golds if isinstance(gold, str)]
+    return f"no gold query runs: {faults[0]}" if faults and len(faults) == len(golds) else ""
+
+
+def _compared(result: SqlResult, golds: Sequence[Gold]) -> Outcome:
     usable = [gold for gold in golds if not isinstance(gold, str)]
-    problem = "" if usable or not golds else f"no gold query runs: {golds[0]}"
     cells = [cell_scores(rows, result.rows) for rows, _ in usable]
     best = max(cells, key=sum, default=(0.0, 0.0, 0.0))
     return Outcome(
         ran=True,
         kind="ok",
         rows=len(result.rows),
-        gold_problem=problem,
+        gold_problem=_fault(golds),
         set_match=any(execution_match(rows, result.rows) for rows, _ in usable),
         bag_match=any(results_match(rows, result.rows, ordered=ordered) for rows, ordered in usable),
         soft_f1=max((soft_f1(rows, result.rows, ordered=ordered) for rows, ordered in usable), default=0.0),

@@ -24,7 +24,8 @@ TAGS = ("<reasoning>", "</reasoning>", "<answer>", "</answer>")
 
 _TAG = re.compile(r"</?(?:reasoning|answer)>", re.IGNORECASE)
 _FENCE = re.compile(r"```[ \t]*(\w*)[ \t]*\r?\n?")
-_QUERY = re.compile(r"\s*(?:--[^\n]*\n\s*)*\(*\s*(?:select|with|values)\b", re.IGNORECASE)
+# Possessive, so that long runs of blanks take linear time.
+_QUERY = re.compile(r"\s*+(?:--[^\n]*+\n\s*+)*+(?:\(\s*+)*+(?:select|with|values)\b", re.IGNORECASE)
 
 
 def parse(text: str, _task: Task) -> Completion:
@@ -33,10 +34,10 @@ def parse(text: str, _task: Task) -> Completion:
     Pieces, each only where it is there: ``reasoning``, ``answer``, ``sql``, and the first place of each tag under
     the tag itself, ``"<answer>"`` and so on.
     """
-    tags = [Piece(match[0].lower(), match.start()) for match in _TAG.finditer(text)]
+    tags = [Piece(match[0], match.start()) for match in _TAG.finditer(text)]
     pieces: dict[str, Piece] = {}
     for tag in tags:
-        pieces.setdefault(tag.text, tag)
+        pieces.setdefault(tag.text.lower(), tag)
     whole = Piece(text)
     reasoning = _between(whole, tags, "reasoning")
     if reasoning is not None:
@@ -59,9 +60,10 @@ def _between(whole: Piece, tags: list[Piece], name: str) -> Piece | None:
     found: Piece | None = None
     start: int | None = None
     for tag in tags:
-        if tag.text == opening:
+        said = tag.text.lower()
+        if said == opening:
             start = tag.end
-        elif tag.text == closing:
+        elif said == closing:
             if start is None:
                 start = found.end if found else _lost_opening(tags, tag)
             inner = whole.slice(start, max(start, tag.start))
@@ -79,7 +81,7 @@ def _lost_opening(tags: list[Piece], closing: Piece) -> int:
 
 
 def _after_reasoning(whole: Piece, tags: list[Piece]) -> Piece:
-    start = max((tag.end for tag in tags if tag.text == "</reasoning>"), default=0)
+    start = max((tag.end for tag in tags if tag.text.lower() == "</reasoning>"), default=0)
     return whole.slice(start, len(whole.text))
 
 

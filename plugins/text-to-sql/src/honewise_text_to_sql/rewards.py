@@ -42,8 +42,6 @@ class RunningRewards:
         outcome = self._outcome(task, completion)
         if not isinstance(outcome, Outcome):
             return outcome
-        if outcome.ran and outcome.gold_problem:
-            return Unscored(outcome.gold_problem)
         right = outcome.matches(task.reference.get("match", "bag") if match == "auto" else match)
         return Score(float(right), correct=right, parts=_parts(outcome), feedback=_feedback(outcome, right))
 
@@ -59,8 +57,6 @@ class RunningRewards:
         outcome = self._outcome(task, completion)
         if not isinstance(outcome, Outcome):
             return outcome
-        if outcome.ran and outcome.gold_problem:
-            return Unscored(outcome.gold_problem)
         return Score((outcome.precision + outcome.recall + outcome.cardinality) / 3)
 
     def signed_execution(
@@ -74,17 +70,19 @@ class RunningRewards:
         return _signed(self.syntax(task, completion))
 
     def _outcome(self, task: Task, completion: Completion, *, compare: bool = True) -> Outcome | Score | Unscored:
+        """The faults of the task come first: what nobody could be scored on says nothing about this completion."""
         if completion.answer is None:
-            return Score(0.0, correct=False if compare else None, parts=_parts(_NOTHING), feedback=_UNREADABLE)
-        if compare and not task.reference.get("sql"):
-            return Unscored("the data has no gold query for this task")
-        problem = self._runner.problem(task)
-        if problem:
-            return Unscored(problem)
+            problem = self._runner.problem(task, compare=compare)
+            if problem:
+                return Unscored(problem)
+            return Score(correct=False if compare else None, parts=_parts(_NOTHING), feedback=_UNREADABLE)
+        if not task.reference.get("database") or (compare and not task.reference.get("sql")):
+            return Unscored(self._runner.problem(task, compare=compare))
         try:
-            return self._runner.outcome(task, completion.answer)
+            outcome = self._runner.outcome(task, completion.answer)
         except SandboxError as failure:
             return Unscored(str(failure))
+        return Unscored(outcome.gold_problem) if compare and outcome.gold_problem else outcome
 
 
 _NOTHING = Outcome(False, "unreadable")

@@ -150,30 +150,37 @@ def concise(completion: Completion) -> float:
     return min(1.0, len("".join(completion.answer.split())) / max(1, len("".join(said.split()))))
 
 
-def tag_rewards(form: Form) -> list[Reward]:
+class TagRewards:
     """``format`` pays tags where they stand; ``well_formed`` and ``signed_format`` want the whole form or nothing."""
 
-    def format(completion: Completion) -> Score:
+    def __init__(self, form: Form) -> None:
+        self._tags = form.tags
+
+    def format(self, completion: Completion) -> Score:
         """An equal share of 1 for every tag asked for that occurs once and in its place.
 
         A closing tag counts where something stands between it and its opening tag, and ``</answer>`` where nothing
         but blanks follows. Nothing is charged.
         """
-        paid = _paid_tags(completion.text, form.tags)
-        return Score(spans=[tag.pays(1 / len(form.tags), tag.text) for tag in paid])
+        paid = _paid_tags(completion.text, self._tags)
+        return Score(spans=[tag.pays(1 / len(self._tags), tag.text) for tag in paid])
 
-    def well_formed(completion: Completion) -> float:
+    def well_formed(self, completion: Completion) -> float:
         """1 where the reply has exactly the form asked for, nothing before, between or after it; else 0."""
-        return float(_whole(completion.text, form.tags))
+        return float(_whole(completion.text, self._tags))
 
-    def signed_format(completion: Completion) -> float:
+    def signed_format(self, completion: Completion) -> float:
         """``well_formed`` as +1 or -1."""
-        return 1.0 if _whole(completion.text, form.tags) else -1.0
+        return 1.0 if _whole(completion.text, self._tags) else -1.0
 
+
+def tag_rewards(form: Form) -> list[Reward]:
+    """The rewards of ``TagRewards`` for one form of reply."""
+    rewards = TagRewards(form)
     return [
-        Reward(fn=format, name="format"),
-        Reward(fn=well_formed, name="well_formed"),
-        Reward(fn=signed_format, name="signed_format", bounds=(-1.0, 1.0)),
+        Reward(fn=rewards.format, name="format"),
+        Reward(fn=rewards.well_formed, name="well_formed"),
+        Reward(fn=rewards.signed_format, name="signed_format", bounds=(-1.0, 1.0)),
     ]
 
 
