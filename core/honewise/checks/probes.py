@@ -6,7 +6,7 @@ import random
 import re
 from collections.abc import Iterator, Sequence
 
-__all__ = ["SIZES", "growing", "texts"]
+__all__ = ["SIZES", "growing", "texts", "too_slow"]
 
 SIZES = (100, 1_000, 10_000, 100_000)
 
@@ -58,6 +58,14 @@ def growing(gold: str) -> Iterator[tuple[str, list[str]]]:
     units = ["a", " ", "\n", "9", "(", '"', "a b c ", "😀", gold, gold[: len(gold) // 2], *tags]
     for unit in dict.fromkeys(unit for unit in units if unit):
         yield unit, [(unit * (size // len(unit) + 1))[:size] for size in SIZES]
+
+
+def too_slow(took: float, before: float, limit: float) -> bool:
+    """Whether ``took`` seconds pass ``limit``, or the next, ten times longer text promises to pass it five times.
+
+    ``before`` is what the text a tenth as long took. Waiting to see whether it does might take hours.
+    """
+    return took > limit or took * took / max(before, limit / 1000) > 5 * limit
 
 
 def _variants(gold: str, rng: random.Random, count: int) -> Iterator[str]:

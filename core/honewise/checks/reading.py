@@ -12,7 +12,7 @@ from honewise.contracts import Completion, Piece, Task
 
 from .bench import Bench
 from .findings import Finding, describe, run
-from .probes import SIZES, growing, texts
+from .probes import SIZES, growing, texts, too_slow
 
 __all__ = ["PARSE_SECONDS", "reading"]
 
@@ -161,9 +161,7 @@ def _parse_time(bench: Bench) -> Iterator[str]:
                 yield f"reading {size:,} characters of {describe(unit)} raised {describe(error)}"
                 break
             took = time.process_time() - began
-            # Ten times the text must not take much more than ten times as long; waiting for the next size might
-            # take hours where it does.
-            if took > PARSE_SECONDS or (took > PARSE_SECONDS / 20 and took > 40 * before and size < SIZES[-1]):
+            if too_slow(took, before, PARSE_SECONDS):
                 yield f"reading {size:,} characters of {describe(unit)} took {took:.2f} s"
                 return
-            before = max(took, 1e-4)
+            before = took

@@ -15,7 +15,7 @@ from honewise.scoring.rubric import BoundRubric, bind_rubric, scored
 
 from .bench import Bench, Probe, outcome
 from .findings import Finding, describe, judge_reward, run
-from .probes import SIZES, growing
+from .probes import SIZES, growing, too_slow
 from .structure import declared, rubric_problems
 
 __all__ = ["metrics", "presets", "rewards"]
@@ -174,7 +174,7 @@ def _deadline(bench: Bench, reward: Reward) -> Iterator[str]:
     gold, options = bench.golds[0], bench.options(reward)
     kinds = [(unit, sizes) for unit, sizes in growing(gold.text) if unit in ("a", "(", "a b c ") or len(unit) > 6]
     for unit, sizes in kinds[:_LONG]:
-        before = 1e-4
+        before = 0.0
         for size, text in zip(SIZES, sizes, strict=True):
             probes = bench.parsed(gold.task, [text])
             if not probes:
@@ -187,11 +187,10 @@ def _deadline(bench: Bench, reward: Reward) -> Iterator[str]:
                 if not any(isinstance(short, Exception) for short in bench.results(reward, options)):
                     yield f"{what} are unscored: raised {describe(result)}"
                 break
-            # Where ten times the text takes much more than ten times as long, the next size might take hours.
-            if took > reward.deadline or (took > reward.deadline / 20 and took > 40 * before and size < SIZES[-1]):
+            if too_slow(took, before, reward.deadline):
                 yield f"{what} take {took:.2f} s; its deadline is {reward.deadline:g} s"
                 break
-            before = max(took, 1e-4)
+            before = took
 
 
 def _rows(bench: Bench, rubric: Rubric) -> list[Scored]:
