@@ -202,10 +202,7 @@ def run(database: str, sql: str, limits: SqlLimits, *, model_text: bool) -> SqlR
         connection = _connection(database, limits)
         started = time.perf_counter()
         try:
-            if model_text:
-                with running_model_text():
-                    result = _execute(connection, sql, limits)
-            else:
+            with running_model_text(model_text):
                 result = _execute(connection, sql, limits)
         except SandboxError as error:
             _forget(database, limits)

@@ -40,14 +40,18 @@ class running_model_text:
 
     Where the worker hangs or dies inside, ``WorkerProcess.blamed`` is True after the kill: the fault is the model's
     and is scored; else it is ours. It is one byte of shared memory, kept per process, not per thread. It may be
-    nested, costs about 0.2 microseconds, and outside a worker does nothing.
+    nested, costs about 0.2 microseconds, and outside a worker does nothing. ``running_model_text(False)`` says, within
+    another, that what runs for now is ours: a reference statement inside a reward that runs model text.
     """
 
-    __slots__ = ("_before",)
+    __slots__ = ("_before", "_theirs")
+
+    def __init__(self, theirs: bool = True) -> None:
+        self._theirs = theirs
 
     def __enter__(self) -> None:
         self._before = _flag[0]
-        _flag[0] = 1
+        _flag[0] = self._theirs
 
     def __exit__(self, *_: object) -> None:
         _flag[0] = self._before
