@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import platform
 import sys
 from collections.abc import Mapping, Sequence
 from importlib import metadata
+from importlib.util import find_spec
 from typing import Annotated, Any
 
 import typer
 
 from honewise.contracts import Domain
-from honewise.errors import UserError
+from honewise.errors import PluginError, UserError
 from honewise.host import PluginHost, PluginRecord, get_host
 
 from .plugins import load_each, table
-from .terminal import clean, print_json, print_table
+from .terminal import clean, print_json
 
 __all__ = ["attach"]
 
@@ -40,11 +42,11 @@ def doctor(
     host = get_host()
     if domain is not None:
         host.domain_factory(domain)
-        plugin = domain.split("/", 1)[0]
-        records = [host.load(plugin)]
+        records = [host.load(domain.split("/", 1)[0])]
         names = [domain]
     else:
         records, names = load_each(host), list(host.domains)
+    _load_estimators(host, records)
     checked = {name: _check(host, name) for name in names}
     failed = [r for r in records if r.state in ("broken", "incompatible")]
     healthy = not failed and all(finding["ok"] for row in checked.values() for finding in row["findings"])
@@ -63,6 +65,16 @@ def doctor(
         raise typer.Exit(1)
 
 
+def _load_estimators(host: PluginHost, records: Sequence[PluginRecord]) -> None:
+    """Call the hook that training alone calls, where training is installed."""
+    if find_spec("torch") is None:
+        return
+    for record in records:
+        if "register_estimators" in record.hooks:
+            with contextlib.suppress(PluginError):  # a strict host's; the record says the same
+                host.load_estimators(record.name)
+
+
 def _check(host: PluginHost, name: str) -> dict[str, Any]:
     """The findings of one domain and the checks that its rewards declare not to obey."""
     from honewise.checks.contract import check_domain
@@ -72,7 +84,7 @@ def _check(host: PluginHost, name: str) -> dict[str, Any]:
     except UserError as error:
         return {"findings": [_finding("builds", False, name, str(error), "")], "exempt": {}}
     try:
-        findings = check_domain(domain, name=name)
+        findings = check_domain(domain, name=name, package=host.package_of(name))
     except Exception as error:  # a plugin's own code runs in there
         reason = f"{type(error).__name__}: {error}"
         return {"findings": [_finding("check", False, name, reason, "")], "exempt": _exempt(domain)}
@@ -126,10 +138,11 @@ def _print_domain(name: str, row: Mapping[str, Any]) -> None:
     findings = row["findings"]
     passed = sum(finding["ok"] for finding in findings)
     print(f"\n{name}: {passed} of {len(findings)} checks hold")
-    faults = [finding for finding in findings if not finding["ok"]]
-    print_rows = [(f["check"], f["subject"], f["explanation"], f["fix"]) for f in faults]
-    if print_rows:
-        print_table(("failed", "what", "why", "how to fix it"), print_rows)
+    for finding in findings:
+        if not finding["ok"]:
+            print(f"  {finding['check']}, {finding['subject']}: {clean(finding['explanation'])}")
+            if finding["fix"]:
+                print(f"    to fix it: {clean(finding['fix'])}")
     for reward, exempt in row["exempt"].items():
         for check, reason in exempt.items():
             print(f"  {reward} is exempt from {check!r}: {clean(reason)}")

@@ -55,8 +55,8 @@ def mention_unusable(host: PluginHost) -> None:
 
 
 def summary(text: str | None) -> str:
-    """The first sentence line of a docstring."""
-    return next((line.strip() for line in (text or "").splitlines() if line.strip()), "")
+    """The first line of a docstring, without its markup."""
+    return next((line.strip().replace("``", "") for line in (text or "").splitlines() if line.strip()), "")
 
 
 def _describe(host: PluginHost, name: str) -> dict[str, Any]:
