@@ -161,7 +161,7 @@ def _parse_time(bench: Bench) -> Iterator[str]:
                 yield f"reading {size:,} characters of {describe(unit)} raised {describe(error)}"
                 break
             took = time.process_time() - began
-            if too_slow(took, before, PARSE_SECONDS):
+            if too_slow(took, before, PARSE_SECONDS, size):
                 yield f"reading {size:,} characters of {describe(unit)} took {took:.2f} s"
                 return
             before = took

@@ -187,7 +187,7 @@ def _deadline(bench: Bench, reward: Reward) -> Iterator[str]:
                 if not any(isinstance(short, Exception) for short in bench.results(reward, options)):
                     yield f"{what} are unscored: raised {describe(result)}"
                 break
-            if too_slow(took, before, reward.deadline):
+            if too_slow(took, before, reward.deadline, size):
                 yield f"{what} take {took:.2f} s; its deadline is {reward.deadline:g} s"
                 break
             before = took
