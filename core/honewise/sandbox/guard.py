@@ -199,7 +199,8 @@ def identity(database: str) -> Identity:
 def run(database: str, sql: str, limits: SqlLimits, *, model_text: bool) -> SqlResult:
     """Run one statement here. ``model_text``: whom a hang or crash is blamed on. Raises ``SandboxError``."""
     with _lock:
-        connection = _connection(database, limits)
+        with running_model_text(False):
+            connection = _connection(database, limits)
         started = time.perf_counter()
         try:
             with running_model_text(model_text):
