@@ -1,0 +1,184 @@
+"""The ``sft`` stage: show the policy what good completions look like."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from datasets import Dataset
+from torch.utils.data import Sampler
+from transformers import PreTrainedTokenizerBase, PrinterCallback
+from trl import SFTTrainer
+
+from honewise.contracts import Message, Task
+from honewise.errors import UserError
+from honewise.models.policy import Policy, quiet
+from honewise.models.sampling import derive_seed
+from honewise.models.text import prompt_ids
+from honewise.recipes.schema import SftStage
+from honewise.runs.run import StageContext
+
+from .arguments import configure, convert
+from .callbacks import Interrupt, SecondsBudget, StepWriter, deferred_interrupt
+from .checkpoints import ExactCheckpoints, checkpoint_step, newest_checkpoint
+from .rl import Trained
+
+__all__ = ["DemonstrationTrainer", "encode_demonstration", "sft_arguments", "train_sft"]
+
+IGNORED = -100
+"""Label of tokens that are read and not learnt."""
+
+_UNBOUNDED = 10_000_000
+
+
+def train_sft(
+    ctx: StageContext,
+    stage: SftStage,
+    policy: Policy,
+    pairs: Sequence[tuple[Task, str]],
+    *,
+    seconds: float | None = None,
+) -> Trained:
+    """Train ``policy`` in place on prompts with their gold completions; the loss is that of the completions alone.
+
+    Ends after ``stage.steps``, or once ``seconds`` (left out: ``stage.seconds``, where it is a number) have passed,
+    whichever comes first; one of them must be given. With ``ctx.resume``, goes on from the newest complete checkpoint,
+    whose seconds count. A Ctrl-C ends the step, writes a checkpoint and is raised.
+    """
+    budget = seconds if seconds is not None else stage.seconds
+    if isinstance(budget, str):
+        raise UserError(f"seconds: {budget!r} must be resolved to a number before the stage is run")
+    if budget is None and stage.steps is None:
+        raise UserError("sft: say how long, with `steps` or `seconds`")
+    rows = _rows(ctx, stage, policy, pairs)
+    checkpoint = newest_checkpoint(ctx.folder) if ctx.resume else None
+    ctx.store.truncate(ctx.stage, checkpoint_step(checkpoint) if checkpoint else 0)
+    args = sft_arguments(ctx, stage)
+    clock, interrupt, began = SecondsBudget(budget or float("inf")), Interrupt(), time.perf_counter()
+    with quiet(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        trainer = DemonstrationTrainer(policy.model, rows, args, policy.tokenizer, clock)
+        trainer.keep = stage.keep
+        trainer.remove_callback(PrinterCallback)
+        for callback in (StepWriter(ctx), clock, interrupt):
+            trainer.add_callback(callback)
+        ctx.progress.start(ctx.stage, total=stage.steps)
+        if checkpoint:
+            ctx.progress.advance(checkpoint_step(checkpoint))
+        try:
+            with deferred_interrupt(interrupt, ctx.progress):
+                trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        finally:
+            ctx.progress.done()
+    policy.path = None
+    policy.model.eval()
+    last = ctx.store.metrics(ctx.stage).get(trainer.state.global_step, {})
+    return Trained(trainer.state.global_step, time.perf_counter() - began, None, last)
+
+
+class EpochOrder(Sampler[int]):
+    """Every row once an epoch, in an order that follows from the seed and the epoch alone."""
+
+    def __init__(self, rows: int, seed: int) -> None:
+        self.rows, self.seed, self.epoch = rows, seed, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.rows
+
+    def __iter__(self) -> Iterator[int]:
+        generator = torch.Generator().manual_seed(derive_seed(self.seed, "epoch", self.epoch))
+        yield from torch.randperm(self.rows, generator=generator).tolist()
+
+
+class DemonstrationTrainer(ExactCheckpoints, SFTTrainer):
+    """TRL's SFT trainer on encoded rows, with honewise's order and checkpoints."""
+
+    def __init__(
+        self, model: Any, rows: Sequence[Mapping[str, Any]], args: Any, tokenizer: Any, clock: SecondsBudget
+    ) -> None:
+        self.clock = clock
+        super().__init__(model=model, args=args, train_dataset=Dataset.from_list(list(rows)), processing_class=tokenizer)
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+        dataset = self.train_dataset if train_dataset is None else train_dataset
+        return EpochOrder(len(dataset), self.args.seed)
+
+    def exact_state(self) -> dict[str, Any]:
+        return {"seconds": self.clock.spent, "tokens": self._total_train_tokens}
+
+    def restore_exact_state(self, state: dict[str, Any]) -> None:
+        self.clock.restore(state["seconds"])
+        self._total_train_tokens = state["tokens"]
+
+
+def encode_demonstration(
+    tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], gold: str
+) -> dict[str, list[int]]:
+    """``input_ids`` and ``labels`` of a prompt and its completion: the prompt as it is when sampling, then the
+    completion through the chat template, up to the token that ends it."""
+    prompt = prompt_ids(tokenizer, messages)
+    conversation = [*(dict(message) for message in messages), {"role": "assistant", "content": gold}]
+    whole = list(tokenizer.apply_chat_template(conversation, return_dict=True)["input_ids"])
+    end = tokenizer.eos_token_id
+    if whole[: len(prompt)] == prompt:
+        said = whole[len(prompt) :]
+    else:
+        said = list(tokenizer(gold, add_special_tokens=False)["input_ids"])
+    said = said[: said.index(end) + 1] if end in said else [*said, end]
+    return {"input_ids": prompt + said, "labels": [IGNORED] * len(prompt) + said}
+
+
+def sft_arguments(ctx: StageContext, stage: SftStage) -> Any:
+    """The ``SFTConfig`` of a stage. What the recipe does not say is TRL's default, except that activations are kept on
+    a CPU, the learning rate is constant where the end is a matter of seconds, and nothing is reported to outside
+    services."""
+    given = convert("sft", stage.trainer)
+    on_cpu = ctx.device == "cpu"
+    per_device = given.pop("per_device_train_batch_size", None) or stage.batch
+    if stage.batch % per_device:
+        raise UserError(f"per_device_train_batch_size: {per_device} does not divide the batch of {stage.batch}")
+    steps = stage.steps or _UNBOUNDED
+    ours: dict[str, Any] = {
+        "output_dir": str(ctx.folder),
+        "max_steps": steps,
+        "per_device_train_batch_size": per_device,
+        "gradient_accumulation_steps": stage.batch // per_device,
+        "max_length": None,
+        "dataset_kwargs": {"skip_prepare_dataset": True},
+        "seed": ctx.seed,
+        "use_cpu": on_cpu,
+        "gradient_checkpointing": not on_cpu,
+        "logging_steps": 1,
+        "save_strategy": "steps",
+        "save_steps": stage.save_every or (max(1, -(-stage.steps // 10)) if stage.steps else 100),
+        "report_to": "none",
+        "disable_tqdm": True,
+    }
+    if stage.steps is None:
+        ours["lr_scheduler_type"] = "constant"
+    if on_cpu:
+        ours |= {"bf16": False, "fp16": False}
+        given = {name: value for name, value in given.items() if name not in ("bf16", "fp16", "tf32")}
+    return configure("sft", ours | given)
+
+
+def _rows(
+    ctx: StageContext, stage: SftStage, policy: Policy, pairs: Sequence[tuple[Task, str]]
+) -> list[dict[str, list[int]]]:
+    """Encoded demonstrations; those that the model cannot hold are left out, and it is said."""
+    if not pairs:
+        raise UserError("sft: no training task has a gold completion, so there is nothing to show")
+    rows = [encode_demonstration(policy.tokenizer, task.prompt, gold) for task, gold in pairs]
+    limit = convert("sft", stage.trainer).get("max_length") or policy.context
+    kept = [row for row in rows if limit is None or len(row["input_ids"]) <= limit]
+    if not kept:
+        raise UserError(f"sft: every demonstration is longer than {limit} tokens; raise the policy's context")
+    if len(kept) < len(rows):
+        ctx.progress.note(f"{len(rows) - len(kept)} of {len(rows)} demonstrations are longer than {limit} tokens: left out")
+    return kept
