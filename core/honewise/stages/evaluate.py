@@ -1,0 +1,130 @@
+"""The ``evaluate`` stage: policies measured on the held-out tasks, with paired intervals for their differences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from honewise.contracts import Scored
+from honewise.metrics import paired_bootstrap
+from honewise.recipes.schema import EvaluateStage, RlStage
+from honewise.runs.run import StageContext
+from honewise.runs.store import Store
+
+from .measure import Measured, Sampling, measure, per_task
+from .workbench import Workbench
+
+__all__ = ["run_evaluate"]
+
+DEFAULT_NEW_TOKENS = 256
+"""Longest completion where no ``rl`` stage before says another."""
+
+COMPARED = ("correct", "total")
+
+
+@dataclass(frozen=True, slots=True)
+class _Setting:
+    """One row of the table: a policy and how it is asked."""
+
+    of: str
+    how: Sampling
+    control: bool = False
+
+    @property
+    def name(self) -> str:
+        return f"{self.of} {self.how.label}"
+
+
+def run_evaluate(bench: Workbench, stage: EvaluateStage, ctx: StageContext) -> None:
+    """Measure what is not in the store yet, then compare. A measurement is stored whole or not at all."""
+    settings = list({setting.name: setting for setting in reversed([*_settings(bench, stage, ctx)])}.values())[::-1]
+    tasks = bench.materials.held_out.tasks[: stage.limit]
+    stored = {evaluation.name for evaluation in ctx.store.evaluations(ctx.stage)}
+    for of in dict.fromkeys(setting.of for setting in settings):
+        todo = [setting for setting in settings if setting.of == of and setting.name not in stored]
+        if todo:
+            policy = bench.policy(of)
+            for setting in todo:
+                what = f"{ctx.stage}: {setting.name}"
+                found = measure(policy, tasks, bench.scorer, setting.how, ctx.progress, what)
+                bench.scorer.check_budget(found.scored, bench.recipe.rubric.max_unscored)
+                _keep(ctx, setting, found, len(tasks))
+    _compare(ctx, stage, settings)
+
+
+def _settings(bench: Workbench, stage: EvaluateStage, ctx: StageContext) -> Iterator[_Setting]:
+    """Each policy greedy and sampled, then the controls; each named once."""
+    how = Sampling(
+        temperature=0.0,
+        samples=1,
+        top_p=stage.top_p,
+        max_new_tokens=stage.max_new_tokens or _completion_length(bench, ctx.stage),
+        batch=stage.batch,
+        seed=ctx.seed,
+    )
+    sampled = replace(how, temperature=stage.temperature, samples=stage.samples)
+    for of in bench.measured(ctx.stage):
+        yield _Setting(of, how)
+        if stage.samples:
+            yield _Setting(of, sampled)
+    for control in stage.controls:
+        count = 1 if control.temperature == 0 else control.samples or stage.samples or 1
+        yield _Setting(control.of, replace(how, temperature=control.temperature, samples=count), control=True)
+
+
+def _completion_length(bench: Workbench, stage: str) -> int:
+    names = list(bench.recipe.stages)
+    before = [bench.recipe.stages[name] for name in names[: names.index(stage)]]
+    lengths = [each.trainer.get("max_completion_length") for each in before if isinstance(each, RlStage)]
+    return next((int(length) for length in reversed(lengths) if length), DEFAULT_NEW_TOKENS)
+
+
+def _keep(ctx: StageContext, setting: _Setting, found: Measured, tasks: int) -> None:
+    how = setting.how
+    settings = {
+        "temperature": how.temperature,
+        "top_p": how.top_p,
+        "samples": how.samples,
+        "max_new_tokens": how.max_new_tokens,
+        "seed": how.seed,
+        "tasks": tasks,
+        "control": setting.control,
+        "scored": sum(row.total is not None for row in found.scored),
+        "completions": len(found.rows),
+    }
+    ctx.store.write_eval(ctx.stage, setting.name, setting.of, settings, found.rows, found.numbers)
+
+
+def _compare(ctx: StageContext, stage: EvaluateStage, settings: Sequence[_Setting]) -> None:
+    """Each policy against the first, the named pairs, and the others against each control; like against like."""
+    main = [setting for setting in settings if not setting.control]
+    first = main[0].of
+    wanted = [[one.of, first] for one in main] + list(stage.differences)
+    pairs = [(o, t) for o in main for t in main if o.how == t.how and o.of != t.of and [o.of, t.of] in wanted]
+    usual = [setting for setting in main if setting.how.temperature > 0 or not stage.samples]
+    pairs += [(o, t) for t in settings if t.control for o in usual if o.of not in (first, t.of)]
+    read = _Reader(ctx.store, ctx.stage)
+    for one, other in pairs:
+        for metric in COMPARED:
+            ours, theirs = per_task(read.scored(one.name), metric), per_task(read.scored(other.name), metric)
+            shared = [task for task in ours if task in theirs]
+            if shared:
+                found = paired_bootstrap([ours[t] for t in shared], [theirs[t] for t in shared], seed=ctx.seed)
+                ctx.store.write_comparison(
+                    ctx.stage, one.name, other.name, metric,
+                    difference=found.difference, low=found.low, high=found.high, tasks=len(shared),
+                )  # fmt: skip
+
+
+class _Reader:
+    """Scored completions of evaluations, from the store, so that a resumed stage compares what a whole one does."""
+
+    def __init__(self, store: Store, stage: str) -> None:
+        self._store = store
+        self._ids = {evaluation.name: evaluation.id for evaluation in store.evaluations(stage)}
+        self._read: dict[str, list[Scored]] = {}
+
+    def scored(self, name: str) -> list[Scored]:
+        if name not in self._read:
+            self._read[name] = [row.scored for row in self._store.rollouts(evaluation=self._ids[name])]
+        return self._read[name]

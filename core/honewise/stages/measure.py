@@ -1,0 +1,135 @@
+"""Measuring a policy: sample, score, and name the numbers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from honewise.contracts import Domain, Scored, Task
+from honewise.progress import Progress
+from honewise.runs.rows import RolloutRow
+from honewise.scoring import Row, Scorer
+
+if TYPE_CHECKING:
+    from honewise.models.policy import Policy
+
+__all__ = ["Measured", "Sampling", "measure", "numbers_of", "per_task"]
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How a policy is asked."""
+
+    temperature: float
+    samples: int
+    top_p: float = 1.0
+    max_new_tokens: int = 256
+    batch: int = 64
+    seed: int = 0
+
+    @property
+    def label(self) -> str:
+        """``greedy`` or ``t=0.7``."""
+        return "greedy" if self.temperature == 0 else f"t={self.temperature:g}"
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What a policy wrote, what it earned, and the numbers that sum it up."""
+
+    rows: Sequence[RolloutRow]
+    numbers: Mapping[str, float]
+
+    @property
+    def scored(self) -> list[Scored]:
+        return [row.scored for row in self.rows]
+
+
+def measure(
+    policy: Policy, tasks: Sequence[Task], scorer: Scorer, how: Sampling, progress: Progress, what: str
+) -> Measured:
+    """Completions of ``policy`` for ``tasks``, scored. ``what`` names the step to a person."""
+    from honewise.models.sampling import sample
+    from honewise.models.text import prompt_text
+
+    progress.start(what, len(tasks) * how.samples)
+    drawn = sample(
+        policy,
+        [task.prompt for task in tasks],
+        samples=how.samples,
+        temperature=how.temperature,
+        top_p=how.top_p,
+        max_new_tokens=how.max_new_tokens,
+        batch=how.batch,
+        seed=how.seed,
+        progress=progress,
+    )
+    rows = [
+        Row(task, one.text, one.tokens, one.truncated, group)
+        for group, (task, samples) in enumerate(zip(tasks, drawn, strict=True))
+        for one in samples
+    ]
+    scored = scorer.score(rows)
+    prompts = [prompt_text(policy.tokenizer, task.prompt) for task in tasks]
+    stored = [
+        RolloutRow(result, prompts[index // how.samples], index // how.samples, index % how.samples)
+        for index, result in enumerate(scored)
+    ]
+    progress.done()
+    return Measured(stored, numbers_of(scorer.domain, scored))
+
+
+def per_task(scored: Sequence[Scored], name: str) -> dict[str, float]:
+    """Task id to the mean over its completions of ``correct``, ``total`` or ``reward/NAME``, where it was scored."""
+    values: dict[str, list[float]] = {}
+    for row in scored:
+        value = _value(row, name)
+        if value is not None:
+            values.setdefault(row.task.id, []).append(float(value))
+    return {task: math.fsum(each) / len(each) for task, each in values.items()}
+
+
+def numbers_of(domain: Domain, scored: Sequence[Scored]) -> dict[str, float]:
+    """Means over tasks of the means over each task's completions, and the domain's own metrics.
+
+    ``correct``, ``total``, ``reward/NAME``; ``any_correct`` is the share of tasks with a correct completion;
+    ``unscored`` the share of completions without a total, ``tokens`` and ``truncated`` means over completions;
+    ``metric/NAME`` or ``metric/NAME/KEY`` the domain's. What was never scored is left out.
+    """
+    if not scored:
+        return {}
+    names = [
+        "correct",
+        "total",
+        *(f"reward/{name}" for name in dict.fromkeys(n for row in scored for n in row.rewards)),
+    ]
+    numbers: dict[str, float] = {}
+    for name in names:
+        values = per_task(scored, name)
+        if values:
+            numbers[name] = math.fsum(values.values()) / len(values)
+    best: dict[str, bool] = {}
+    for row in scored:
+        if row.correct is not None:
+            best[row.task.id] = best.get(row.task.id, False) or row.correct
+    if best:
+        numbers["any_correct"] = sum(best.values()) / len(best)
+    count = len(scored)
+    numbers["unscored"] = sum(row.total is None for row in scored) / count
+    numbers["tokens"] = sum(row.completion.tokens for row in scored) / count
+    numbers["truncated"] = sum(row.completion.truncated for row in scored) / count
+    for name, metric in domain.metrics.items():
+        for key, value in metric(scored).items():
+            numbers[f"metric/{name}" if key == name else f"metric/{name}/{key}"] = float(value)
+    return numbers
+
+
+def _value(row: Scored, name: str) -> float | None:
+    if name == "correct":
+        return None if row.correct is None else float(row.correct)
+    if name == "total":
+        return row.total
+    cell = row.rewards.get(name.removeprefix("reward/"))
+    return None if cell is None else cell.value

@@ -1,0 +1,201 @@
+"""Reading a recipe for a run: the file or the packaged one, checked against the plugins and trainers at hand.
+
+``honewise.recipes`` knows the shapes; this module adds what only the host and the engine know, so that all problems
+of a recipe are told at once.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import ValidationError
+
+from honewise.contracts import Domain
+from honewise.data import readers_of
+from honewise.errors import HonewiseError, Problem, RecipeError, UnknownName, UserError, near
+from honewise.host import PluginHost, get_host
+from honewise.recipes.checks import stage_kinds
+from honewise.recipes.load import load_recipe
+from honewise.recipes.schema import Recipe, RubricSpec
+
+from .rubric import make_scorer
+
+__all__ = ["packaged_recipe", "packaged_recipes", "read"]
+
+
+def read(source: str | Path, overrides: Sequence[str] = (), *, host: PluginHost | None = None) -> Recipe:
+    """The recipe at a path, or the packaged one called ``domain/name``; raises ``RecipeError`` with every problem.
+
+    A file of that name goes before a packaged recipe.
+    """
+    host = host or get_host()
+    checks = (_Names(host).check, _trainers)
+    if Path(source).exists() or "/" not in str(source) or str(source).endswith((".yaml", ".yml")):
+        return load_recipe(source, overrides, checks=checks)
+    return load_recipe(source, overrides, text=packaged_recipe(str(source), host=host), checks=checks)
+
+
+def packaged_recipes(domain: str, *, host: PluginHost | None = None) -> dict[str, str]:
+    """Name to text of the recipes that ship with a domain's plugin and use that domain, sorted."""
+    folder = resources.files((host or get_host()).package_of(domain)).joinpath("recipes")
+    if not folder.is_dir():
+        return {}
+    files = sorted((file for file in folder.iterdir() if file.name.endswith(".yaml")), key=lambda file: file.name)
+    return {file.name.removesuffix(".yaml"): file.read_text("utf-8") for file in files}
+
+
+def packaged_recipe(name: str, *, host: PluginHost | None = None) -> str:
+    """The text of the recipe ``domain/name``."""
+    domain, _, recipe = name.rpartition("/")
+    try:
+        found = packaged_recipes(domain, host=host)
+    except UnknownName as error:
+        problem = f"no such file, and no domain {domain!r} with recipes{near(domain, error.allowed)}"
+        raise RecipeError(name, [Problem("", problem)]) from None
+    if recipe not in found:
+        raise RecipeError(name, [Problem("", f"domain {domain!r} has no recipe {recipe!r}{near(recipe, found)}")])
+    return found[recipe]
+
+
+TRAINERS: Mapping[str, Literal["sft", "grpo"]] = {"sft": "sft", "rl": "grpo"}
+"""Kind of stage to the TRL trainer behind it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Names:
+    """Checks the names that plugins register. Works on the recipe as read, whatever else is wrong with it."""
+
+    host: PluginHost
+
+    def check(self, raw: Mapping[str, Any]) -> Iterator[Problem]:
+        yield from self._plugins(raw.get("plugins"))
+        domain = yield from self._domain(raw.get("domain"))
+        if domain is not None:
+            yield from self._formats(_mapping(raw, "data"), domain)
+            yield from self._rubric(_mapping(raw, "rubric"), domain)
+        stages = _mapping(raw, "stages")
+        for name, kind in stage_kinds(stages).items():
+            if kind == "rl":
+                yield from self._estimator(stages[name], f"stages.{name}")
+
+    def _plugins(self, wanted: Any) -> Iterator[Problem]:
+        for index, line in enumerate(wanted if isinstance(wanted, list) else []):
+            if isinstance(line, str):
+                yield from _told(f"plugins.{index}", partial(self.host.require, [line]))
+
+    def _domain(self, spec: Any) -> Generator[Problem, None, Domain | None]:
+        """Yields problems; returns the domain where it can be built."""
+        if not isinstance(spec, Mapping) or not isinstance(spec.get("use"), str):
+            return None
+        options = {key: value for key, value in spec.items() if key != "use"}
+        try:
+            self.host.domain_factory(spec["use"])
+        except UserError as error:
+            yield Problem("domain.use", str(error))
+            return None
+        try:
+            return self.host.domain(spec["use"], **options)
+        except UserError as error:
+            for line in str(error).splitlines():
+                named = re.search(r"option '(\w+)'", line)
+                yield Problem(f"domain.{named[1]}" if named else "domain", line)
+        try:  # with the options left out, the names that it registers can still be checked
+            return self.host.domain(spec["use"])
+        except HonewiseError:
+            return None
+
+    def _formats(self, data: Mapping[str, Any], domain: Domain) -> Iterator[Problem]:
+        extra = {name: self.host.formats.get(name) for name in self.host.formats}
+        known = readers_of(domain, extra)
+        for part in ("train", "held_out"):
+            name = _mapping(data, part).get("format")
+            if isinstance(name, str) and name not in known:
+                yield Problem(f"data.{part}.format", f"no format {name!r}{near(name, known)}")
+
+    def _rubric(self, rubric: Mapping[str, Any], domain: Domain) -> Iterator[Problem]:
+        preset = rubric.get("preset")
+        if isinstance(preset, str) and preset not in domain.rubrics:
+            yield Problem("rubric.preset", f"no preset {preset!r}{near(preset, domain.rubrics)}")
+            preset = None
+        chosen = preset if isinstance(preset, str) else next(iter(domain.rubrics))
+        terms = domain.rubrics[chosen].terms
+        known = {reward.name for reward in domain.rewards} | set(terms)
+        faults = 0
+        rewards = _mapping(rubric, "rewards")
+        for name, spec in rewards.items():
+            for problem in self._reward(str(name), spec, known):
+                faults += 1
+                yield problem
+        dropped = {name for name, spec in rewards.items() if spec is None}
+        correct = rubric.get("correct")
+        usable = (set(terms) | set(rewards)) - dropped
+        if isinstance(correct, str) and correct not in usable:
+            faults += 1
+            yield Problem("rubric.correct", f"no reward {correct!r} in the rubric{near(correct, usable)}")
+        if not faults:
+            yield from self._applied(rubric, domain)
+
+    def _reward(self, name: str, spec: Any, known: set[str]) -> Iterator[Problem]:
+        path = f"rubric.rewards.{name}"
+        if isinstance(spec, Mapping) and spec.get("fn") is not None:
+            if name in known:
+                yield Problem(f"{path}.fn", f"{name!r} is the domain's own reward; give yours another name")
+            return
+        if name not in known:
+            try:
+                self.host.reward(name)
+            except UserError:
+                yield Problem(path, f"no reward {name!r}{near(name, {*known, *self.host.rewards})}")
+
+    def _applied(self, rubric: Mapping[str, Any], domain: Domain) -> Iterator[Problem]:
+        """What the rubric as a whole refuses: gates on dropped rewards, rings of gates, missing options."""
+        try:
+            spec = RubricSpec.model_validate(dict(rubric))
+        except ValidationError:
+            return  # the schema tells these
+        yield from _told("rubric", lambda: make_scorer(domain, {}, spec, host=self.host).close())
+
+    def _estimator(self, stage: Mapping[str, Any], path: str) -> Iterator[Problem]:
+        name = stage.get("estimator", "dense-return")
+        if isinstance(name, str):
+            try:
+                self.host.estimator(name)
+            except UnknownName as error:
+                yield Problem(f"{path}.estimator", f"no estimator {name!r}{near(name, error.allowed)}")
+            except UserError as error:
+                yield Problem(f"{path}.estimator", str(error))
+
+
+def _trainers(raw: Mapping[str, Any]) -> Iterator[Problem]:
+    """Arguments of TRL's trainers, where TRL is installed to say what it takes."""
+    stages = _mapping(raw, "stages")
+    kinds = stage_kinds(stages)
+    given = {name: stages[name].get("trainer") for name in kinds if kinds[name] in TRAINERS}
+    given = {name: arguments for name, arguments in given.items() if isinstance(arguments, Mapping) and arguments}
+    if not given or importlib.util.find_spec("trl") is None:
+        return
+    from honewise.engine.arguments import check
+
+    for name, arguments in given.items():
+        for problem in check(TRAINERS[kinds[name]], arguments):
+            path = f"stages.{name}.trainer"
+            yield Problem(f"{path}.{problem.path}" if problem.path else path, problem.message)
+
+
+def _mapping(raw: Any, key: str) -> Mapping[str, Any]:
+    value = raw.get(key) if isinstance(raw, Mapping) else None
+    return value if isinstance(value, Mapping) else {}
+
+
+def _told(path: str, try_it: Callable[[], object]) -> Iterator[Problem]:
+    try:
+        try_it()
+    except UserError as error:
+        yield Problem(path, str(error))

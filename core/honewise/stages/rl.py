@@ -1,0 +1,21 @@
+"""The ``rl`` stage: a policy trained on what its own completions earn."""
+
+from __future__ import annotations
+
+from honewise.recipes.schema import RlStage
+from honewise.runs.run import StageContext
+
+from .workbench import Workbench, rl_tasks
+
+__all__ = ["run_rl"]
+
+
+def run_rl(bench: Workbench, stage: RlStage, ctx: StageContext) -> None:
+    """Train on the training tasks without demonstrations and keep the policy."""
+    from honewise.engine.rl import train_rl
+
+    estimator = bench.materials.host.estimator(stage.estimator)
+    policy = bench.policy(bench.source_of(ctx.stage))
+    limit = bench.recipe.rubric.max_unscored
+    train_rl(ctx, stage, policy, rl_tasks(bench.materials), bench.scorer, estimator, max_unscored=limit)
+    bench.keep_policy(policy, ctx.stage)

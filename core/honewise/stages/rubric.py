@@ -1,0 +1,43 @@
+"""From a recipe's ``domain:`` and ``rubric:`` to the scorer of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from honewise.contracts import Domain
+from honewise.host import PluginHost
+from honewise.progress import Progress, Silent
+from honewise.recipes.schema import RubricSpec
+from honewise.scoring import Scorer, apply_rubric_spec, reward_files
+
+__all__ = ["make_scorer"]
+
+
+def make_scorer(
+    use: str | Domain,
+    options: Mapping[str, Any],
+    spec: RubricSpec,
+    *,
+    host: PluginHost,
+    progress: Progress | None = None,
+    seed: int = 0,
+) -> Scorer:
+    """A scorer by the recipe's rubric, its workers not yet started. Raises ``UserError`` on what does not fit."""
+    domain = host.domain(use, **options) if isinstance(use, str) else use
+    rubric = apply_rubric_spec(
+        domain, spec.preset, spec.rewards, correct=spec.correct, cap_wrong=spec.cap_wrong, host=host
+    )
+    files = reward_files(spec.rewards)
+    notes = _Notes(progress or Silent())
+    return Scorer(use, options, rubric=rubric, reward_files=files, host=host, progress=notes, seed=seed)
+
+
+class _Notes(Silent):
+    """Passes notes on and keeps quiet about the rest: the stage that asks for scores has a bar of its own."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+
+    def note(self, line: str) -> None:
+        self._progress.note(line)

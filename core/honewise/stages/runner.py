@@ -1,0 +1,140 @@
+"""The runner: a recipe's stages one after another, each done once, whatever interrupts them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from honewise.errors import RunError, UnscoredBudgetExceeded
+from honewise.host import PluginHost
+from honewise.progress import Progress, Silent
+from honewise.recipes.schema import EvaluateStage, RlStage, SftStage
+from honewise.runs import card, manifest
+from honewise.runs.run import Run
+
+from .evaluate import run_evaluate
+from .recipe import read
+from .rl import run_rl
+from .sft import run_sft
+from .workbench import Materials, Workbench, prepare
+
+__all__ = ["execute", "run"]
+
+
+def run(
+    source: str | Path,
+    overrides: Sequence[str] = (),
+    *,
+    resume: bool = False,
+    progress: Progress | None = None,
+    command: str = "",
+    host: PluginHost | None = None,
+) -> Run:
+    """Read a recipe (a path or ``domain/name``), check all of it, and carry it out; returns the finished run, open.
+
+    ``command`` is what a user would type again to go on. Raises ``RecipeError`` with every problem, ``RunError`` where
+    the run's name is taken by an unfinished run, and what stops a stage: ``UnscoredBudgetExceeded`` and
+    ``KeyboardInterrupt`` come with a checkpoint from which ``resume`` goes on.
+    """
+    progress = progress or Silent()
+    recipe = read(source, overrides, host=host)
+    materials = prepare(recipe, progress, host)
+    words = command or " ".join(["honewise run", str(source), *overrides])
+    return execute(materials, resume=resume, progress=progress, command=words)
+
+
+def execute(materials: Materials, *, resume: bool, progress: Progress, command: str) -> Run:
+    """Make or resume the run's folder and do what is left of its stages."""
+    from honewise.models.policy import resolve_device
+
+    recipe = materials.recipe
+    facts = _facts(materials)
+    device = resolve_device(recipe.device)
+    if resume:
+        folder = Run.resume(recipe)
+        _same_data(folder, facts)
+    else:
+        folder = Run.create(recipe, command=command, facts=facts)
+    try:
+        manifest.add(folder.path, {"device": device, "accelerators": _accelerators(device)})
+        with Workbench(materials, folder, device, progress) as bench:
+            _stages(bench)
+        folder.finish()
+        card.write(folder)
+    except BaseException:
+        folder.close()
+        raise
+    return folder
+
+
+def _stages(bench: Workbench) -> None:
+    store = bench.run.store
+    for position, (name, stage) in enumerate(bench.recipe.stages.items()):
+        before = store.stage(name)
+        if before is not None and before.state == "done":
+            bench.progress.note(f"{name}: done before, {before.seconds:.0f} s")
+            continue
+        if before is not None and bench.trains(name) and bench.policy_folder(name).is_dir():
+            store.set_stage(name, "done")  # killed after the policy was kept, before that was noted
+            continue
+        ctx = bench.context(name, resume=before is not None)
+        store.start_stage(name, stage.stage, position)
+        try:
+            _stage(bench, stage, ctx)
+        except UnscoredBudgetExceeded as error:
+            store.set_stage(name, "stopped", reason=str(error))
+            bench.run.finish("stopped")
+            raise
+        except KeyboardInterrupt:
+            store.set_stage(name, "stopped", reason="interrupted")
+            bench.run.finish("stopped")
+            raise
+        except Exception as error:
+            store.set_stage(name, "failed", reason=f"{type(error).__name__}: {error}")
+            bench.run.finish("failed")
+            raise
+        store.set_stage(name, "done")
+
+
+def _stage(bench: Workbench, stage: SftStage | RlStage | EvaluateStage, ctx: Any) -> None:
+    if isinstance(stage, SftStage):
+        run_sft(bench, stage, ctx)
+    elif isinstance(stage, RlStage):
+        run_rl(bench, stage, ctx)
+    else:
+        run_evaluate(bench, stage, ctx)
+
+
+def _facts(materials: Materials) -> dict[str, Any]:
+    package = materials.host.package_of(materials.recipe.domain.use)
+    return {
+        "data": {
+            part: {
+                "source": tasks.source,
+                "format": tasks.format,
+                "tasks": len(tasks),
+                "sha256": manifest.hash_tasks(tasks),
+            }
+            for part, tasks in (("train", materials.train), ("held_out", materials.held_out))
+        },
+        "templates": manifest.hash_templates(materials.domain, package),
+    }
+
+
+def _same_data(run: Run, facts: dict[str, Any]) -> None:
+    """A resumed run goes on with the tasks it began with, or not at all."""
+    before = manifest.read(run.path).get("data", {})
+    changed = [part for part, found in facts["data"].items() if before.get(part, {}).get("sha256") != found["sha256"]]
+    if changed:
+        run.close()
+        parts = " and ".join(f"data.{part}" for part in changed)
+        raise RunError(f"{run.path}: {parts} changed since the run began, so it cannot go on; begin another")
+
+
+def _accelerators(device: str) -> list[str]:
+    if device != "cuda":
+        return []
+    import torch
+
+    return [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]

@@ -1,0 +1,32 @@
+"""The ``sft`` stage: a policy shown the gold completions of some training tasks."""
+
+from __future__ import annotations
+
+from honewise.errors import RunError
+from honewise.recipes.schema import SftStage
+from honewise.runs.run import StageContext
+
+from .workbench import Workbench, demonstrations
+
+__all__ = ["run_sft", "seconds_of"]
+
+
+def run_sft(bench: Workbench, stage: SftStage, ctx: StageContext) -> None:
+    """Train on demonstrations and keep the policy."""
+    from honewise.engine.sft import train_sft
+
+    shown = demonstrations(bench.materials, stage.demonstrations)
+    policy = bench.policy(bench.source_of(ctx.stage))
+    train_sft(ctx, stage, policy, shown, seconds=seconds_of(stage, ctx))
+    bench.keep_policy(policy, ctx.stage)
+
+
+def seconds_of(stage: SftStage, ctx: StageContext) -> float | None:
+    """The stage's budget: its own number, or what the stage named in ``as STAGE`` took."""
+    if not isinstance(stage.seconds, str):
+        return stage.seconds
+    other = stage.seconds.removeprefix("as ").strip()
+    state = ctx.store.stage(other)
+    if state is None or state.state != "done":
+        raise RunError(f"stages.{ctx.stage}.seconds: stage {other!r} is not finished, so how long it took is not known")
+    return state.seconds
