@@ -41,14 +41,12 @@ def doctor(
     """
     host = get_host()
     if domain is not None:
-        host.domain_factory(domain)
-        records = [host.load(domain.split("/", 1)[0])]
-        names = [domain]
+        records, names = _one(host, domain)
     else:
         records, names = load_each(host), list(host.domains)
     _load_estimators(host, records)
     checked = {name: _check(host, name) for name in names}
-    failed = [r for r in records if r.state in ("broken", "incompatible")]
+    failed = [r for r in records if not r.usable and (r.state != "blocked" or not names)]
     healthy = not failed and all(finding["ok"] for row in checked.values() for finding in row["findings"])
     if as_json:
         listed = [record.as_json() | {"traceback": record.traceback()} for record in records]
@@ -63,6 +61,16 @@ def doctor(
         print("\neverything is fit to be used" if healthy else "\nsomething is not fit to be used: see above")
     if not healthy:
         raise typer.Exit(1)
+
+
+def _one(host: PluginHost, domain: str) -> tuple[list[PluginRecord], list[str]]:
+    """The plugins that claim a domain's name, and the domain where one of them could be loaded."""
+    names = [domain]
+    try:
+        host.domain_factory(domain)
+    except PluginError:  # its record says why
+        names = []
+    return [record for record in host.records.values() if record.name == domain.split("/", 1)[0]], names
 
 
 def _load_estimators(host: PluginHost, records: Sequence[PluginRecord]) -> None:

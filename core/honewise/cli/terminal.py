@@ -105,12 +105,18 @@ def _plain_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: s
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Fall silent, where rich would end the program: the reader has gone, the work has not."""
+        self.quiet = True
+
+
 class TerminalProgress:
     """``honewise.progress.Progress`` on standard error: a bar with time left, or lines now and then where there is
     no terminal. Nothing it does can raise into the work it shows."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
-        self._console = Console(file=stream or sys.stderr, highlight=False, soft_wrap=True)
+        self._console = _Console(file=stream or sys.stderr, highlight=False, soft_wrap=True)
         self._bar: Progress | None = None
         self._task = TaskID(0)
         self._what = ""
