@@ -17,6 +17,8 @@ COMMANDS = (
     "domains",
     "rewards",
     "doctor",
+    "tasks",
+    "score",
 )
 """The modules, in the order of ``--help``; each has ``attach(app)``."""
 
