@@ -1,4 +1,4 @@
-"""SQLite connections on which a hostile statement can only read: opened, limited and used in this process.
+"""Run a hostile statement in this process, so that it can only read and within limits.
 
 Nothing here can stop a single long step inside SQLite (``instr`` on long strings): that takes a process that can be
 killed. ``sql.run_sql`` is the door; this module is what stands behind it.
@@ -18,32 +18,25 @@ Text that is not UTF-8 is decoded with U+FFFD in place of each wrong byte, so th
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
-import shutil
 import sqlite3
-import stat
-import sys
-import tempfile
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from sys import getsizeof
 from typing import Any, Literal
 
 from honewise.errors import SandboxError
 
+from .database import TABLE_VALUED, Identity, identity, make_known, open_guarded
 from .tokens import only_statement, tokens
 from .worker import running_model_text
 
 __all__ = ["Identity", "Kind", "SqlLimits", "SqlResult", "identity", "run"]
 
 Kind = Literal["ok", "syntax", "denied", "timeout", "too_large", "memory", "crashed", "error"]
-Identity = tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,75 +77,17 @@ class SqlResult:
 
 
 _STATEMENTS = frozenset(
-    [
-        "alter",
-        "analyze",
-        "attach",
-        "begin",
-        "commit",
-        "create",
-        "delete",
-        "detach",
-        "drop",
-        "end",
-        "explain",
-        "insert",
-        "pragma",
-        "reindex",
-        "release",
-        "replace",
-        "rollback",
-        "savepoint",
-        "update",
-        "vacuum",
-    ]
+    ["alter", "analyze", "attach", "begin", "commit", "create", "delete", "detach", "drop", "end", "explain", "insert"]
+    + ["pragma", "reindex", "release", "replace", "rollback", "savepoint", "update", "vacuum"]
 )
-_READING = frozenset({sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_RECURSIVE})
-_FUNCTIONS = frozenset(
-    ["load_extension", "fts3_tokenizer", "readfile", "writefile", "edit", "fsdir", "lsmode", "zipfile", "sqlite_log"]
-)
-_PRAGMAS = frozenset(
-    [
-        "collation_list",
-        "compile_options",
-        "foreign_key_list",
-        "function_list",
-        "index_info",
-        "index_list",
-        "index_xinfo",
-        "module_list",
-        "table_info",
-        "table_list",
-        "table_xinfo",
-    ]
-)
-_TABLE_VALUED = re.compile(r"\b(json_each|json_tree|pragma_(?:" + "|".join(_PRAGMAS) + r"))\b", re.IGNORECASE)
-_LIMITS = {
-    sqlite3.SQLITE_LIMIT_ATTACHED: 0,
-    sqlite3.SQLITE_LIMIT_COMPOUND_SELECT: 200,
-    sqlite3.SQLITE_LIMIT_EXPR_DEPTH: 500,
-    sqlite3.SQLITE_LIMIT_FUNCTION_ARG: 100,
-    sqlite3.SQLITE_LIMIT_LIKE_PATTERN_LENGTH: 1000,
-    sqlite3.SQLITE_LIMIT_TRIGGER_DEPTH: 1,
-    sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER: 0,
-    sqlite3.SQLITE_LIMIT_VDBE_OP: 250_000,
-    sqlite3.SQLITE_LIMIT_WORKER_THREADS: 0,
-}
 _TOO_LARGE = re.compile(
     r"too many (?!levels|SQL variables)|at most |Expression tree is too large|parser stack overflow"
     r"|LIKE or GLOB pattern too complex|string or blob too big|query string is too large"
 )
 _FIRST_WORD = re.compile(r"\s*+([A-Za-z]++)")
-_SETTINGS = (
-    "PRAGMA trusted_schema=OFF",
-    "PRAGMA query_only=ON",
-    "PRAGMA temp_store=MEMORY",
-    "PRAGMA cell_size_check=ON",
-)
 _STEPS = 1000
 _ROW_BYTES = 64
 _MAX_OPEN = 32
-_PLAIN = 4
 _BY_CODE: dict[int, Kind] = {
     sqlite3.SQLITE_INTERRUPT: "timeout",
     sqlite3.SQLITE_TOOBIG: "too_large",
@@ -172,28 +107,6 @@ _OURS = frozenset(
         sqlite3.SQLITE_PROTOCOL,
     }
 )
-
-
-def identity(database: str) -> Identity:
-    """What changes when the file does: device, inode, size, time, and the same of a log or journal that is not empty.
-
-    Raises ``SandboxError`` where there is no such file.
-    """
-    try:
-        status = os.stat(database)
-    except (OSError, ValueError) as error:
-        raise SandboxError(f"the database {database!r} cannot be read: {error}") from None
-    if not stat.S_ISREG(status.st_mode):
-        raise SandboxError(f"the database {database!r} is not a file")
-    found: Identity = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
-    for suffix in ("-wal", "-journal"):
-        try:
-            side = os.stat(database + suffix)
-        except OSError:
-            continue
-        if side.st_size:
-            found += (side.st_ino, side.st_size, side.st_mtime_ns)
-    return found
 
 
 def run(database: str, sql: str, limits: SqlLimits, *, model_text: bool) -> SqlResult:
@@ -229,19 +142,9 @@ def _execute(connection: sqlite3.Connection, sql: str, limits: SqlLimits, *, aga
         result = _explained(connection, sql, limits, error)
     finally:
         connection.set_progress_handler(None, 0)
-    if result.kind == "denied" and not again and _make_known(connection, _TABLE_VALUED.findall(sql)):
+    if result.kind == "denied" and not again and make_known(connection, TABLE_VALUED.findall(sql)):
         return _execute(connection, sql, limits, again=True)
     return result
-
-
-def _make_known(connection: sqlite3.Connection, tables: Sequence[str]) -> bool:
-    """Let SQLite set up virtual tables. It declares them by statements of its own, which the authorizer would stop."""
-    connection.set_authorizer(None)
-    for name in {table.lower() for table in tables}:
-        with contextlib.suppress(sqlite3.Error):
-            connection.execute('SELECT 1 FROM "{}" LIMIT 0'.format(name.replace('"', '""'))).close()
-    connection.set_authorizer(_authorize)
-    return bool(tables)
 
 
 def _refused(sql: str, limits: SqlLimits) -> SqlResult | None:
@@ -337,7 +240,13 @@ def _connection(database: str, limits: SqlLimits) -> sqlite3.Connection:
         _open.move_to_end(key)
         return found[1]
     _forget(database, limits)
-    connection = _guarded(database, now, limits)
+    connection = open_guarded(
+        database,
+        now,
+        value_bytes=limits.value_bytes,
+        statement_bytes=limits.statement_bytes,
+        memory_bytes=limits.memory_bytes,
+    )
     _open[key] = (now, connection)
     while len(_open) > _MAX_OPEN:
         _open.popitem(last=False)[1][1].close()
@@ -348,61 +257,6 @@ def _forget(database: str, limits: SqlLimits) -> None:
     found = _open.pop((database, limits), None)
     if found is not None:
         found[1].close()
-
-
-def _guarded(database: str, now: Identity, limits: SqlLimits) -> sqlite3.Connection:
-    try:
-        if len(now) == _PLAIN:
-            connection = _immutable(database)
-        else:
-            with tempfile.TemporaryDirectory(prefix="honewise-sql-") as folder:
-                connection = _immutable(_settled_copy(database, now, folder))  # stays readable when the name is gone
-        for setting in _SETTINGS:
-            connection.execute(setting)
-        connection.execute(f"PRAGMA hard_heap_limit={limits.memory_bytes}")
-        virtual = connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table' AND rootpage = 0").fetchall()
-    except (OSError, sqlite3.Error, MemoryError) as error:
-        raise SandboxError(f"the database {database!r} cannot be opened: {error}") from None
-    for category, value in _LIMITS.items():
-        connection.setlimit(category, value)
-    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, limits.value_bytes)
-    connection.setlimit(sqlite3.SQLITE_LIMIT_SQL_LENGTH, limits.statement_bytes + 16)
-    if sys.version_info >= (3, 12):
-        connection.setconfig(sqlite3.SQLITE_DBCONFIG_DEFENSIVE, True)
-    _make_known(connection, [name for (name,) in virtual])
-    return connection
-
-
-def _immutable(path: str) -> sqlite3.Connection:
-    uri = Path(path).absolute().as_uri() + "?mode=ro&immutable=1"
-    return sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, cached_statements=0)
-
-
-def _settled_copy(database: str, now: Identity, folder: str) -> str:
-    """A copy whose log or journal has been worked in, as SQLite does on opening; the original is only read."""
-    copy = os.path.join(folder, "copy.sqlite")
-    for suffix in ("", "-wal", "-journal"):
-        with contextlib.suppress(FileNotFoundError):
-            shutil.copyfile(database + suffix, copy + suffix)
-    if identity(database) != now:
-        raise OSError("another process is writing to it")
-    connection = sqlite3.connect(copy, isolation_level=None)
-    try:
-        connection.execute("PRAGMA trusted_schema=OFF")
-        connection.execute("PRAGMA journal_mode=DELETE").fetchone()
-    finally:
-        connection.close()
-    return copy
-
-
-def _authorize(action: int, first: str | None, second: str | None, _database: str | None, _within: str | None) -> int:
-    if action in _READING:
-        return sqlite3.SQLITE_OK
-    if action == sqlite3.SQLITE_FUNCTION:
-        return sqlite3.SQLITE_DENY if (second or "").lower() in _FUNCTIONS else sqlite3.SQLITE_OK
-    if action == sqlite3.SQLITE_PRAGMA and (first or "").lower() in _PRAGMAS:
-        return sqlite3.SQLITE_OK
-    return sqlite3.SQLITE_DENY
 
 
 def _after_fork() -> None:

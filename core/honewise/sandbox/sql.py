@@ -13,23 +13,17 @@ when it dies, is shared by all threads, one statement at a time, is not inherite
 from __future__ import annotations
 
 import os
-import threading
-from collections.abc import Callable
 from dataclasses import astuple
 from pathlib import Path
-from typing import Any
 
 from honewise.errors import SandboxError
 
 from . import gold, guard
 from .guard import Kind, SqlLimits, SqlResult
-from .process import WorkerDied, WorkerProcess, WorkerRaised, WorkerTimeout
 from .worker import inside_worker
 
 __all__ = ["Kind", "SqlLimits", "SqlResult", "close", "reference_result", "run_sql"]
 
-_GRACE = 0.25
-_OUR_OWN_WORK = 60.0
 _DEFAULT = SqlLimits()
 
 
@@ -44,7 +38,7 @@ def run_sql(database: str | Path, sql: str, limits: SqlLimits = _DEFAULT) -> Sql
     path = os.path.abspath(database)
     if inside_worker():
         return guard.run(path, sql, limits, model_text=True)
-    return _service.run(path, sql, limits, model_text=True)
+    return _served(path, sql, limits, model_text=True)
 
 
 def reference_result(database: str | Path, sql: str, limits: SqlLimits = _DEFAULT) -> SqlResult:
@@ -58,7 +52,7 @@ def reference_result(database: str | Path, sql: str, limits: SqlLimits = _DEFAUL
     key = (path, guard.identity(path), sql, astuple(limits))
     result = gold.cache.get(key)
     if result is None:
-        run = guard.run if inside_worker() else _service.run
+        run = guard.run if inside_worker() else _served
         result = run(path, sql, limits, model_text=False)
         gold.cache.put(key, result)
     if not result.ok:
@@ -67,77 +61,13 @@ def reference_result(database: str | Path, sql: str, limits: SqlLimits = _DEFAUL
 
 
 def close() -> None:
-    """End the process that ``run_sql`` keeps, if there is one; the next call starts another."""
-    _service.close()
+    """End the process that serves these functions outside workers, if there is one; the next call starts another."""
+    from . import service
+
+    service.close()
 
 
-def serve(_: object) -> Callable[[Any], Any]:
-    """The target of that process."""
+def _served(path: str, sql: str, limits: SqlLimits, *, model_text: bool) -> SqlResult:
+    from . import service  # not where it is never needed: in a worker
 
-    def handle(request: Any) -> Any:
-        path, sql, limits, model_text = request
-        result = guard.run(path, sql, SqlLimits(*limits), model_text=model_text)
-        return [result.columns, result.rows, result.error, result.kind, result.seconds]
-
-    return handle
-
-
-class _Service:
-    """The one process behind ``run_sql``."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._worker: WorkerProcess | None = None
-        self._memory = 0
-
-    def run(self, path: str, sql: str, limits: SqlLimits, *, model_text: bool) -> SqlResult:
-        with self._lock:
-            memory = limits.memory_bytes + 4 * limits.result_bytes
-            if self._worker is None or self._memory != memory:
-                self.close()
-                self._worker = WorkerProcess("honewise.sandbox.sql:serve", memory_bytes=memory, name="SQL")
-                self._memory = memory
-            elif not self._worker.alive:
-                self._worker.restart()
-            return _ask(self._worker, [path, sql, astuple(limits), model_text], limits)
-
-    def close(self) -> None:
-        if self._worker is not None:
-            self._worker.close()
-        self._worker = None
-
-
-def _ask(worker: WorkerProcess, request: list[Any], limits: SqlLimits) -> SqlResult:
-    """One request. A worker that does not answer, or that anything interrupts, is killed."""
-    worker.wait_ready()
-    try:
-        worker.send(request)
-        try:
-            message = worker.receive(limits.seconds + _GRACE)
-        except WorkerTimeout:
-            if worker.blamed:
-                worker.kill()
-                return SqlResult(error=f"killed after {limits.seconds:g} s", kind="timeout", seconds=limits.seconds)
-            message = worker.receive(_OUR_OWN_WORK)  # it opens or copies a database, or sends a large result
-        except WorkerDied as died:
-            if worker.blamed:
-                return SqlResult(error=str(died), kind="crashed")
-            raise
-    except WorkerRaised as raised:
-        raise SandboxError(raised.message if raised.kind == "SandboxError" else str(raised)) from None
-    except BaseException:
-        worker.kill()
-        raise
-    columns, rows, error, kind, seconds = message.value
-    return SqlResult(tuple(columns), [tuple(row) for row in rows], error, kind, seconds)
-
-
-_service = _Service()
-
-
-def _after_fork() -> None:
-    global _service
-    _service = _Service()
-
-
-os.register_at_fork(after_in_child=_after_fork)
+    return service.run(path, sql, limits, model_text=model_text)

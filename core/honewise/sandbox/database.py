@@ -1,0 +1,141 @@
+"""Opening a SQLite file so that no statement on the connection can do anything but read it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import sqlite3
+import stat
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from honewise.errors import SandboxError
+
+__all__ = ["TABLE_VALUED", "Identity", "identity", "make_known", "open_guarded"]
+
+Identity = tuple[int, ...]
+
+_READING = frozenset({sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_RECURSIVE})
+_FUNCTIONS = frozenset(
+    ["load_extension", "fts3_tokenizer", "readfile", "writefile", "edit", "fsdir", "lsmode", "zipfile", "sqlite_log"]
+)
+_PRAGMAS = frozenset(
+    ["foreign_key_list", "index_info", "index_list", "index_xinfo", "table_info", "table_list", "table_xinfo"]
+)
+TABLE_VALUED = re.compile(r"\b(json_each|json_tree|pragma_(?:" + "|".join(_PRAGMAS) + r"))\b", re.IGNORECASE)
+"""The table-valued functions that a statement may use."""
+_LIMITS = {
+    sqlite3.SQLITE_LIMIT_ATTACHED: 0,
+    sqlite3.SQLITE_LIMIT_COMPOUND_SELECT: 200,
+    sqlite3.SQLITE_LIMIT_EXPR_DEPTH: 500,
+    sqlite3.SQLITE_LIMIT_FUNCTION_ARG: 100,
+    sqlite3.SQLITE_LIMIT_LIKE_PATTERN_LENGTH: 1000,
+    sqlite3.SQLITE_LIMIT_TRIGGER_DEPTH: 1,
+    sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER: 0,
+    sqlite3.SQLITE_LIMIT_VDBE_OP: 250_000,
+    sqlite3.SQLITE_LIMIT_WORKER_THREADS: 0,
+}
+_SETTINGS = (
+    "PRAGMA trusted_schema=OFF",
+    "PRAGMA query_only=ON",
+    "PRAGMA temp_store=MEMORY",
+    "PRAGMA cell_size_check=ON",
+)
+_PLAIN = 4
+
+
+def identity(database: str) -> Identity:
+    """What changes when the file does: device, inode, size, time, and the same of a log or journal that is not empty.
+
+    Raises ``SandboxError`` where there is no such file.
+    """
+    try:
+        status = os.stat(database)
+    except (OSError, ValueError) as error:
+        raise SandboxError(f"the database {database!r} cannot be read: {error}") from None
+    if not stat.S_ISREG(status.st_mode):
+        raise SandboxError(f"the database {database!r} is not a file")
+    found: Identity = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+    for suffix in ("-wal", "-journal"):
+        try:
+            side = os.stat(database + suffix)
+        except OSError:
+            continue
+        if side.st_size:
+            found += (side.st_ino, side.st_size, side.st_mtime_ns)
+    return found
+
+
+def open_guarded(
+    database: str, now: Identity, *, value_bytes: int, statement_bytes: int, memory_bytes: int
+) -> sqlite3.Connection:
+    """A connection to the file that is ``now`` so. Raises ``SandboxError`` where it is not a readable database."""
+    connection = None
+    try:
+        if len(now) == _PLAIN:
+            connection = _immutable(database)
+        else:
+            with tempfile.TemporaryDirectory(prefix="honewise-sql-") as folder:
+                connection = _immutable(_settled_copy(database, now, folder))  # stays readable when the name is gone
+        for setting in _SETTINGS:
+            connection.execute(setting)
+        connection.execute(f"PRAGMA hard_heap_limit={memory_bytes}")
+        virtual = connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table' AND rootpage = 0").fetchall()
+    except (OSError, sqlite3.Error, MemoryError) as error:
+        if connection is not None:
+            connection.close()
+        raise SandboxError(f"the database {database!r} cannot be opened: {error}") from None
+    for category, value in _LIMITS.items():
+        connection.setlimit(category, value)
+    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, value_bytes)
+    connection.setlimit(sqlite3.SQLITE_LIMIT_SQL_LENGTH, statement_bytes + 16)
+    if sys.version_info >= (3, 12):
+        connection.setconfig(sqlite3.SQLITE_DBCONFIG_DEFENSIVE, True)
+    make_known(connection, [name for (name,) in virtual])
+    return connection
+
+
+def _immutable(path: str) -> sqlite3.Connection:
+    uri = Path(path).absolute().as_uri() + "?mode=ro&immutable=1"
+    return sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, cached_statements=0)
+
+
+def _settled_copy(database: str, now: Identity, folder: str) -> str:
+    """A copy whose log or journal has been worked in, as SQLite does on opening; the original is only read."""
+    copy = os.path.join(folder, "copy.sqlite")
+    for suffix in ("", "-wal", "-journal"):
+        with contextlib.suppress(FileNotFoundError):
+            shutil.copyfile(database + suffix, copy + suffix)
+    if identity(database) != now:
+        raise OSError("another process is writing to it")
+    connection = sqlite3.connect(copy, isolation_level=None)
+    try:
+        connection.execute("PRAGMA trusted_schema=OFF")
+        connection.execute("PRAGMA journal_mode=DELETE").fetchone()
+    finally:
+        connection.close()
+    return copy
+
+
+def make_known(connection: sqlite3.Connection, tables: Sequence[str]) -> bool:
+    """Let SQLite set up virtual tables. It declares them by statements of its own, which the authorizer would stop."""
+    connection.set_authorizer(None)
+    for name in {table.lower() for table in tables}:
+        with contextlib.suppress(sqlite3.Error):
+            connection.execute('SELECT 1 FROM "{}" LIMIT 0'.format(name.replace('"', '""'))).close()
+    connection.set_authorizer(_authorize)
+    return bool(tables)
+
+
+def _authorize(action: int, first: str | None, second: str | None, _database: str | None, _within: str | None) -> int:
+    if action in _READING:
+        return sqlite3.SQLITE_OK
+    if action == sqlite3.SQLITE_FUNCTION:
+        return sqlite3.SQLITE_DENY if (second or "").lower() in _FUNCTIONS else sqlite3.SQLITE_OK
+    if action == sqlite3.SQLITE_PRAGMA and (first or "").lower() in _PRAGMAS:
+        return sqlite3.SQLITE_OK
+    return sqlite3.SQLITE_DENY
