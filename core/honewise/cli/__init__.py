@@ -13,12 +13,16 @@ from honewise.errors import HonewiseError, UserError
 __all__ = ["COMMANDS", "build_app", "main"]
 
 COMMANDS = (
-    "plugins",
     "domains",
-    "rewards",
-    "doctor",
+    "recipe",
+    "run",
+    "eval",
     "tasks",
     "score",
+    "rewards",
+    "new",
+    "plugins",
+    "doctor",
 )
 """The modules, in the order of ``--help``; each has ``attach(app)``."""
 
