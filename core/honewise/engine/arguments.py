@@ -156,7 +156,9 @@ def _words(hint: Any) -> str:
     if typing.get_origin(hint) is Literal:
         return "one of " + ", ".join(map(str, typing.get_args(hint)))
     base = typing.get_origin(hint) or hint
-    return named.get(base, {dict: "a mapping", list: "a list", tuple: "a list"}.get(base, getattr(base, "__name__", "")))
+    return named.get(
+        base, {dict: "a mapping", list: "a list", tuple: "a list"}.get(base, getattr(base, "__name__", ""))
+    )
 
 
 def _whole(kind: Kind, converted: Mapping[str, Any]) -> list[Problem]:

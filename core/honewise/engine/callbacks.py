@@ -97,5 +97,3 @@ def deferred_interrupt(interrupt: Interrupt, progress: Progress) -> Iterator[Non
         signal.signal(signal.SIGINT, before)
     if interrupt.asked:
         raise KeyboardInterrupt
-
-

@@ -85,7 +85,7 @@ def place(
         if placement == "terminal":
             rewards[end] += value
             continue
-        wrote = [i for i, (first, last) in enumerate(tokens) if first < stop and start < last and first < last]
+        wrote = [i for i, (first, last) in enumerate(tokens) if max(first, start) < min(last, stop)]
         targets = [last_before[i] for i in (wrote if placement == "spread" else wrote[-1:]) if last_before[i] >= 0]
         if not targets:
             moved += 1

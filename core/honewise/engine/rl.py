@@ -132,9 +132,7 @@ def rl_arguments(ctx: StageContext, stage: RlStage) -> Any:
     return configure("grpo", ours | given)
 
 
-def _setup(
-    stage: RlStage, tasks: Sequence[Task], scorer: Scores, estimator: Estimator, max_unscored: float
-) -> Setup:
+def _setup(stage: RlStage, tasks: Sequence[Task], scorer: Scores, estimator: Estimator, max_unscored: float) -> Setup:
     options = dict(stage.estimator_options)
     if "scale" in estimator.options:
         options.setdefault("scale", stage.scale)

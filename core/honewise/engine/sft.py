@@ -103,7 +103,9 @@ class DemonstrationTrainer(ExactCheckpoints, SFTTrainer):
         self, model: Any, rows: Sequence[Mapping[str, Any]], args: Any, tokenizer: Any, clock: SecondsBudget
     ) -> None:
         self.clock = clock
-        super().__init__(model=model, args=args, train_dataset=Dataset.from_list(list(rows)), processing_class=tokenizer)
+        super().__init__(
+            model=model, args=args, train_dataset=Dataset.from_list(list(rows)), processing_class=tokenizer
+        )
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         dataset = self.train_dataset if train_dataset is None else train_dataset
@@ -180,5 +182,7 @@ def _rows(
     if not kept:
         raise UserError(f"sft: every demonstration is longer than {limit} tokens; raise the policy's context")
     if len(kept) < len(rows):
-        ctx.progress.note(f"{len(rows) - len(kept)} of {len(rows)} demonstrations are longer than {limit} tokens: left out")
+        ctx.progress.note(
+            f"{len(rows) - len(kept)} of {len(rows)} demonstrations are longer than {limit} tokens: left out"
+        )
     return kept

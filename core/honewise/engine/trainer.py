@@ -264,9 +264,7 @@ class CreditTrainer(ExactCheckpoints, GRPOTrainer):
 
     # what is told
 
-    def _note(
-        self, batch: RolloutBatch, credit: TokenCredit, advantages: Tensor, mode: str, seconds: float
-    ) -> None:
+    def _note(self, batch: RolloutBatch, credit: TokenCredit, advantages: Tensor, mode: str, seconds: float) -> None:
         """Numbers for the log, with the advantages that are really used in place of TRL's."""
         used, tokens = advantages[credit.mask], credit.mask.sum(-1).clamp(min=1)
         table, metrics = self._logs["advantages"], self._metrics[mode]

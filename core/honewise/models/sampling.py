@@ -144,7 +144,9 @@ def _shares_prompts(model: Any) -> bool:
     """Whether the key/value cache of a prompt can be expanded over its completions."""
     if model.config.is_encoder_decoder:
         return False
-    return all(type(layer) in (DynamicLayer, DynamicSlidingWindowLayer) for layer in DynamicCache(config=model.config).layers)
+    return all(
+        type(layer) in (DynamicLayer, DynamicSlidingWindowLayer) for layer in DynamicCache(config=model.config).layers
+    )
 
 
 def _decode(
