@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import signal
 import threading
 import time
@@ -18,7 +19,7 @@ from honewise.runs.run import StageContext
 
 __all__ = ["Interrupt", "SecondsBudget", "StepWriter", "deferred_interrupt"]
 
-_SHOWN = ("reward", "loss")
+_SHOWN = re.compile(r"reward|loss|unscored|rewards/.*/mean")
 
 
 class StepWriter(TrainerCallback):
@@ -35,7 +36,7 @@ class StepWriter(TrainerCallback):
             return
         numbers = {name: float(value) for name, value in logs.items() if _is_number(value)}
         self.ctx.store.write_step(self.ctx.stage, state.global_step, numbers, self.take_rows())
-        self.ctx.progress.advance(1, **{name: numbers[name] for name in _SHOWN if name in numbers})
+        self.ctx.progress.advance(1, **{n: value for n, value in numbers.items() if _SHOWN.fullmatch(n)})
 
 
 def _is_number(value: object) -> bool:

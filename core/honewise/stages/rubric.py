@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from honewise.contracts import Domain
+from honewise.contracts import Domain, Scored
 from honewise.host import PluginHost
 from honewise.progress import Progress, Silent
 from honewise.recipes.schema import RubricSpec
-from honewise.scoring import Scorer, apply_rubric_spec, reward_files
+from honewise.scoring import Row, Scorer, apply_rubric_spec, reasons, reward_files
 
-__all__ = ["make_scorer"]
+__all__ = ["MOST_REASONS", "make_scorer"]
+
+MOST_REASONS = 20
+"""Lines said about what is unscored, in one run."""
 
 
 def make_scorer(
@@ -30,7 +33,7 @@ def make_scorer(
     )
     files = reward_files(spec.rewards)
     notes = _Notes(progress or Silent())
-    return Scorer(use, options, rubric=rubric, reward_files=files, host=host, progress=notes, seed=seed)
+    return _TellingScorer(use, options, rubric=rubric, reward_files=files, host=host, progress=notes, seed=seed)
 
 
 class _Notes(Silent):
@@ -41,3 +44,18 @@ class _Notes(Silent):
 
     def note(self, line: str) -> None:
         self._progress.note(line)
+
+
+class _TellingScorer(Scorer):
+    """Says why something is unscored, each reason once."""
+
+    _told: frozenset[str] = frozenset()
+
+    def score(self, rows: Sequence[Row], *, step: int = 0) -> list[Scored]:
+        scored = super().score(rows, step=step)
+        for reason, count in reasons(scored):
+            if reason not in self._told and len(self._told) < MOST_REASONS:
+                self._told |= {reason}
+                last = "; further reasons are in the report" if len(self._told) == MOST_REASONS else ""
+                self._progress.note(f"unscored: {count} of {len(rows)} completions: {reason}{last}")
+        return scored

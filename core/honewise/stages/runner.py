@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from honewise.errors import RunError, UnscoredBudgetExceeded
+from honewise.errors import MissingExtra, RunError, UnscoredBudgetExceeded
 from honewise.host import PluginHost
 from honewise.progress import Progress, Silent
 from honewise.recipes.schema import EvaluateStage, RlStage, SftStage
@@ -19,10 +20,10 @@ from .rl import run_rl
 from .sft import run_sft
 from .workbench import Materials, Workbench, prepare
 
-__all__ = ["execute", "run"]
+__all__ = ["execute", "resolve", "run_recipe"]
 
 
-def run(
+def run_recipe(
     source: str | Path,
     overrides: Sequence[str] = (),
     *,
@@ -38,14 +39,26 @@ def run(
     ``KeyboardInterrupt`` come with a checkpoint from which ``resume`` goes on.
     """
     progress = progress or Silent()
-    recipe = read(source, overrides, host=host)
-    materials = prepare(recipe, progress, host)
+    materials = resolve(source, overrides, progress=progress, host=host)
     words = command or " ".join(["honewise run", str(source), *overrides])
     return execute(materials, resume=resume, progress=progress, command=words)
 
 
+def resolve(
+    source: str | Path,
+    overrides: Sequence[str] = (),
+    *,
+    progress: Progress | None = None,
+    host: PluginHost | None = None,
+) -> Materials:
+    """Everything that can be checked and read before a run: the recipe, the domain, the rubric, both task sets."""
+    return prepare(read(source, overrides, host=host), progress or Silent(), host)
+
+
 def execute(materials: Materials, *, resume: bool, progress: Progress, command: str) -> Run:
     """Make or resume the run's folder and do what is left of its stages."""
+    if any(importlib.util.find_spec(name) is None for name in ("torch", "trl")):
+        raise MissingExtra("running a recipe", "honewise[train]")
     from honewise.models.policy import resolve_device
 
     recipe = materials.recipe
@@ -60,8 +73,8 @@ def execute(materials: Materials, *, resume: bool, progress: Progress, command: 
         manifest.add(folder.path, {"device": device, "accelerators": _accelerators(device)})
         with Workbench(materials, folder, device, progress) as bench:
             _stages(bench)
-        folder.finish()
         card.write(folder)
+        folder.finish()
     except BaseException:
         folder.close()
         raise

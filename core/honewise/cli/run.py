@@ -1,0 +1,198 @@
+"""``honewise run``: carry out a recipe, and say at the end what came of it."""
+
+from __future__ import annotations
+
+import importlib.util
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from honewise.errors import UnscoredBudgetExceeded
+from honewise.progress import Progress
+from honewise.recipes.schema import EvaluateStage, PolicySpec, Recipe, RlStage, SftStage
+
+from .terminal import TerminalProgress, note, number, print_table
+
+if TYPE_CHECKING:
+    from honewise.data import TaskSet
+    from honewise.runs.run import Run
+    from honewise.stages.workbench import Materials
+
+__all__ = ["attach"]
+
+ROWS = 10
+"""Lines of the table of rewards in one stage."""
+
+
+def attach(app: typer.Typer) -> None:
+    app.command()(run)
+
+
+def run(
+    recipe: Annotated[str, typer.Argument(help="A recipe's file, or DOMAIN/NAME of an installed plugin.")],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(help="Changes to it: dotted.path=value, as in stages.rl.steps=200.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the unfinished run of that name.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, print the plan, do nothing.")] = False,
+) -> None:
+    """Run a recipe: train, evaluate, report.
+
+    All of the recipe is checked before anything begins. The run stands in runs/NAME; a finished name gets -2, and
+    nothing is overwritten. Ctrl-C saves a checkpoint; --resume goes on from it as if nothing had happened.
+    """
+    from honewise.stages.runner import execute, resolve
+
+    changes = overrides or []
+    progress = RewardTable(TerminalProgress())
+    materials = resolve(recipe, changes, progress=progress)
+    if dry_run:
+        _plan(materials)
+        return
+    command = shlex.join(["honewise", "run", recipe, *changes])
+    try:
+        finished = execute(materials, resume=resume, progress=progress, command=command)
+    except (KeyboardInterrupt, UnscoredBudgetExceeded) as stop:
+        progress.done()
+        why = "interrupted" if isinstance(stop, KeyboardInterrupt) else "stopped: too much could not be scored"
+        note(f"{why}. To go on from the last checkpoint:\n  {command} --resume")
+        raise
+    with finished:
+        _summary(finished)
+
+
+class RewardTable:
+    """Progress with a compact table: now and then a line with each reward's mean over the step."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._every, self._count, self._said = 1, 0, -1
+        self._columns: list[str] = []
+
+    def start(self, what: str, total: int | None = None) -> None:
+        self._every, self._count, self._said, self._columns = max(1, (total or ROWS * 10) // ROWS), 0, -1, []
+        self._progress.start(what, total)
+
+    def advance(self, count: int = 1, **numbers: float) -> None:
+        self._count += count
+        rewards = {_short(name): value for name, value in numbers.items() if name.startswith("rewards/")}
+        self._progress.advance(count, **{name: value for name, value in numbers.items() if "/" not in name})
+        if rewards and self._count // self._every != self._said:
+            self._said = self._count // self._every
+            self._line({"total": numbers.get("reward", float("nan")), **rewards})
+
+    def note(self, line: str) -> None:
+        self._progress.note(line)
+
+    def done(self) -> None:
+        self._progress.done()
+
+    def _line(self, values: Mapping[str, float]) -> None:
+        if list(values) != self._columns:
+            self._columns = list(values)
+            self._progress.note("  ".join(["  step", *(name.rjust(6) for name in values)]))
+        cells = [number(value).rjust(max(6, len(name))) for name, value in values.items()]
+        self._progress.note("  ".join([f"{self._count:6d}", *cells]))
+
+
+def _short(name: str) -> str:
+    return name.removeprefix("rewards/").removesuffix("/mean")
+
+
+def _plan(materials: Materials) -> None:
+    recipe, rubric = materials.recipe, materials.scorer.rubric
+    print(f"{recipe.name}: a run in {recipe.runs_dir}/, nothing has been done yet")
+    if any(isinstance(stage, SftStage | RlStage) and stage.trainer for stage in recipe.stages.values()) and (
+        importlib.util.find_spec("trl") is None
+    ):
+        note(
+            "trainer: arguments could not be checked, because TRL is not installed; run: pip install 'honewise[train]'"
+        )
+    rows = [
+        ("domain", f"{recipe.domain.use} {_options(recipe.domain.options)}".strip()),
+        ("train", f"{len(materials.train)} tasks from {materials.train.source}, read as {materials.train.format}"),
+        (
+            "held out",
+            f"{len(materials.held_out)} tasks from {materials.held_out.source}, read as {materials.held_out.format}",
+        ),
+        ("policy", _policy(recipe.policy)),
+        ("device", recipe.device),
+        ("seed", str(recipe.seed)),
+    ]
+    print_table(("", ""), rows)
+    print()
+    terms = [(name, _weight(rubric.term(name).weight), rubric.term(name).when or "") for name in rubric.terms]
+    print_table(("reward", "weight", "when"), terms)
+    print()
+    print_table(("stage", "kind", "what"), [(name, s.stage, _what(recipe, name)) for name, s in recipe.stages.items()])
+
+
+def _data(tasks: TaskSet) -> str:
+    return f"{len(tasks)} tasks from {tasks.source}, read as {tasks.format}"
+
+
+def _what(recipe: Recipe, name: str) -> str:
+    stage = recipe.stages[name]
+    if isinstance(stage, SftStage):
+        shown = "all demonstrations" if stage.demonstrations is None else f"{stage.demonstrations} demonstrations"
+        length = [f"{stage.steps} steps"] if stage.steps else []
+        if stage.seconds is not None:
+            length.append(stage.seconds if isinstance(stage.seconds, str) else f"{stage.seconds:g} s")
+        text = f"{shown}, {', at most '.join(length)} of {stage.batch}"
+    elif isinstance(stage, RlStage):
+        text = f"{stage.algorithm}, {stage.estimator}, {stage.steps} steps of {stage.prompts} prompts x {stage.samples}"
+    else:
+        return _measured(stage)
+    options = _options(stage.trainer)
+    return ", ".join(part for part in (text, f"from {stage.from_}" if stage.from_ else "", options) if part)
+
+
+def _measured(stage: EvaluateStage) -> str:
+    of = ", ".join(stage.of) if stage.of else "every policy"
+    sampled = f", and {stage.samples} samples at {stage.temperature:g}" if stage.samples else ""
+    controls = "".join(f"; control: {each.of} at {each.temperature:g}" for each in stage.controls)
+    return f"{of}: greedy{sampled}{controls}"
+
+
+def _options(values: Mapping[str, Any]) -> str:
+    return " ".join(f"{name}={value}" for name, value in values.items())
+
+
+def _weight(weight: float | Mapping[int, float]) -> str:
+    if isinstance(weight, Mapping):
+        return ", ".join(f"{value:g} from step {step}" for step, value in sorted(weight.items()))
+    return f"{weight:g}"
+
+
+def _policy(spec: PolicySpec) -> str:
+    if spec.tiny is not None:
+        tiny = spec.tiny
+        text = f"tiny: {tiny.layers} layers of width {tiny.width}, vocabulary {tiny.vocabulary}"
+    else:
+        text = str(spec.hub or spec.path)
+    return text + (f", LoRA of rank {spec.lora.r}" if spec.lora else "")
+
+
+def _summary(run: Run) -> None:
+    from honewise.runs.summary import comparisons, results
+
+    measured: Sequence[str] = [state.stage for state in run.store.stages() if run.store.evaluations(state.stage)]
+    for stage in measured:
+        table, pairs = results(run.store, stage), comparisons(run.store, stage)
+        print()
+        print_table(table.columns, table.rows, title=f"{stage}: on held-out tasks")
+        if pairs.rows:
+            print()
+            print_table(pairs.columns, pairs.rows)
+    _report(run)
+
+
+def _report(run: Run) -> None:
+    from honewise import report
+
+    page = report.write(run)
+    print()
+    print(f"report: {page}")
+    print(f"card:   {run.path / 'card.md'}")
