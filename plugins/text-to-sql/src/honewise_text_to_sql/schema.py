@@ -1,24 +1,21 @@
 """What a database looks like: read from SQLite or from the ``tables.json`` of Spider and BIRD.
 
-A database file is data that someone else made, so it is opened read-only, with its own code untrusted, with a
-cap on value length and a clock on every statement. Nothing is ever written beside it.
+A database file is data that someone else made, so it is read through the SQL sandbox, as a model's query would be:
+in a process that can be killed, and without a byte written to it or beside it.
 """
 
 from __future__ import annotations
 
 import csv
 import io
-import os
-import sqlite3
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from honewise.errors import DataError
+from honewise.errors import DataError, SandboxError
+from honewise.sandbox import run_sql
 
 __all__ = [
     "Column",
@@ -32,8 +29,10 @@ __all__ = [
     "read_schema",
 ]
 
-_SECONDS = 5.0
-_VALUE_BYTES = 1_000_000
+_LIST = (
+    "SELECT name, type FROM sqlite_master WHERE type IN ('table', 'view') AND substr(name, 1, 7) <> 'sqlite_'"
+    " ORDER BY rowid"
+)
 _SAMPLE_ROWS = 50
 _SAMPLES = 3
 _SAMPLE_WIDTH = 40
@@ -113,63 +112,66 @@ def read_schema(database: str | Path) -> Schema:
 def _read_cached(path: str, size: int, _changed: int) -> Schema:
     if size == 0:
         raise DataError(f"{path}: the database file is empty")
-    try:
-        with closing(_connect(path)) as connection:
-            return _read(connection)
-    except sqlite3.Error as problem:
-        raise DataError(f"{path}: not a SQLite database that can be read ({problem})") from problem
-
-
-def _connect(path: str) -> sqlite3.Connection:
-    uri = Path(path).as_uri() + "?mode=ro"
-    # An immutable file needs no lock and no -shm file; a journal beside it means that it may not be immutable.
-    if not any(os.path.exists(path + tail) for tail in ("-wal", "-journal")):
-        uri += "&immutable=1"
-    connection = sqlite3.connect(uri, uri=True, isolation_level=None)
-    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _VALUE_BYTES)
-    connection.execute("PRAGMA trusted_schema=OFF")
-    connection.execute("PRAGMA query_only=ON")
-    connection.text_factory = lambda raw: raw.decode("utf-8", "replace")
-    return connection
-
-
-def _rows(connection: sqlite3.Connection, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-    ends = time.monotonic() + _SECONDS
-    connection.set_progress_handler(lambda: time.monotonic() > ends, 10_000)
-    return connection.execute(sql, values).fetchall()
-
-
-def _read(connection: sqlite3.Connection) -> Schema:
-    listed = _rows(
-        connection,
-        "SELECT name, type FROM sqlite_master WHERE type IN ('table', 'view') AND substr(name, 1, 7) <> 'sqlite_'"
-        " ORDER BY rowid",
-    )
+    reader = _Reader(path)
     tables: list[Table] = []
     keys: list[ForeignKey] = []
-    for name, kind in listed:
-        columns = _columns(connection, name)
+    for name, kind in reader.needed(_LIST):
+        columns = reader.columns(name)
         if not columns:  # a view whose tables are gone, or a virtual table without its module
             continue
         view = kind == "view"
         if not view:
-            columns = _with_samples(connection, name, columns)
+            columns = reader.with_samples(name, columns)
         tables.append(Table(name, tuple(columns), view))
-        keys.extend(_foreign_keys(connection, name))
+        keys.extend(reader.foreign_keys(name))
     return Schema(tuple(tables), tuple(_complete(keys, tables)))
 
 
-def _columns(connection: sqlite3.Connection, table: str) -> list[Column]:
-    try:
-        found = _rows(connection, "SELECT name, type, pk FROM pragma_table_info(?)", (table,))
-    except sqlite3.Error:
-        return []
-    return [Column(name, (kind or "").strip(), bool(key)) for name, kind, key in found]
+class _Reader:
+    """Statements of our own on one database file."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def needed(self, sql: str) -> list[tuple[Any, ...]]:
+        """Rows of a statement that every readable database answers."""
+        try:
+            result = run_sql(self._path, sql)
+        except SandboxError as problem:
+            raise DataError(f"{self._path}: not a SQLite database that can be read ({problem})") from problem
+        if not result.ok:
+            raise DataError(f"{self._path}: its list of tables cannot be read ({result.error})")
+        return result.rows
+
+    def columns(self, table: str) -> list[Column]:
+        found = self._rows(f"SELECT name, type, pk FROM pragma_table_info({_quoted(table)})")
+        return [Column(name, (kind or "").strip(), bool(key)) for name, kind, key in found]
+
+    def foreign_keys(self, table: str) -> list[ForeignKey]:
+        sql = f'SELECT "from", "table", "to" FROM pragma_foreign_key_list({_quoted(table)}) ORDER BY id, seq'
+        return [ForeignKey(table, column, other, target or "") for column, other, target in self._rows(sql)]
+
+    def with_samples(self, table: str, columns: list[Column]) -> list[Column]:
+        """The columns with values from the first rows; long ones and blobs are left where they are."""
+        names = ['"' + column.name.replace('"', '""') + '"' for column in columns]
+        shown = ", ".join(
+            f"CASE WHEN typeof({name}) <> 'blob' AND length({name}) <= {_SAMPLE_WIDTH} THEN {name} END"
+            for name in names
+        )
+        source = '"' + table.replace('"', '""') + '"'
+        rows = self._rows(f"SELECT {shown} FROM {source} LIMIT {_SAMPLE_ROWS}")
+        return [replace(column, samples=_samples(row[at] for row in rows)) for at, column in enumerate(columns)]
+
+    def _rows(self, sql: str) -> list[tuple[Any, ...]]:
+        try:
+            result = run_sql(self._path, sql)
+        except SandboxError:
+            return []
+        return result.rows if result.ok else []
 
 
-def _foreign_keys(connection: sqlite3.Connection, table: str) -> list[ForeignKey]:
-    found = _rows(connection, 'SELECT "from", "table", "to" FROM pragma_foreign_key_list(?) ORDER BY id, seq', (table,))
-    return [ForeignKey(table, column, other, target or "") for column, other, target in found]
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
 
 
 def _complete(keys: Iterable[ForeignKey], tables: Sequence[Table]) -> Iterator[ForeignKey]:
@@ -183,17 +185,6 @@ def _complete(keys: Iterable[ForeignKey], tables: Sequence[Table]) -> Iterator[F
         target = key.other_column or (primary[0] if primary else "")
         if target:
             yield replace(key, other_table=other.name, other_column=target)
-
-
-def _with_samples(connection: sqlite3.Connection, table: str, columns: list[Column]) -> list[Column]:
-    quoted = '"' + table.replace('"', '""') + '"'
-    try:
-        rows = _rows(connection, f"SELECT * FROM {quoted} LIMIT {_SAMPLE_ROWS}")
-    except sqlite3.Error:
-        return columns
-    if rows and len(rows[0]) != len(columns):
-        return columns
-    return [replace(c, samples=_samples(row[at] for row in rows)) for at, c in enumerate(columns)]
 
 
 def _samples(values: Iterable[Any]) -> tuple[str, ...]:
@@ -215,7 +206,7 @@ def _literal(value: Any) -> str | None:
         flat = " ".join(value.split())
         if not flat or flat != value or len(flat) > _SAMPLE_WIDTH or not flat.isprintable():
             return None
-        return "'" + flat.replace("'", "''") + "'"
+        return _quoted(flat)
     return repr(value)
 
 

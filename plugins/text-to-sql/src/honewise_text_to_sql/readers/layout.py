@@ -57,23 +57,23 @@ class Layout:
         self._found: dict[str, tuple[Path | None, Schema | None]] = {}
 
     def look_up(self, db_id: str) -> tuple[Path | None, Schema | None]:
-        """The database file and the schema, each None where it is not there or cannot be read."""
+        """The database file, None where it is not there, and the schema, None where nothing tells it.
+
+        A file that cannot be read is given all the same: scoring then says what is wrong with it.
+        """
         if db_id not in self._found:
-            self._found[db_id] = self._look_up(db_id)
+            path = self._database(db_id)
+            self._found[db_id] = path, self._schema(db_id, path)
         return self._found[db_id]
 
-    def _look_up(self, db_id: str) -> tuple[Path | None, Schema | None]:
-        path = self._database(db_id)
-        if path is not None:
-            try:
-                schema = read_schema(path)
-            except DataError:
-                path = None
-            else:
-                return path, describe(
-                    schema, {**self._readable(db_id), **read_descriptions(path.parent / "database_description")}
-                )
-        return None, self._from_entry(db_id)
+    def _schema(self, db_id: str, path: Path | None) -> Schema | None:
+        if path is None:
+            return self._from_entry(db_id)
+        try:
+            schema = read_schema(path)
+        except DataError:
+            return self._from_entry(db_id)
+        return describe(schema, {**self._readable(db_id), **read_descriptions(path.parent / "database_description")})
 
     def _database(self, db_id: str) -> Path | None:
         if not db_id or Path(db_id).name != db_id:  # a name is no path

@@ -46,7 +46,7 @@ def _task(number: int, where: str, row: Mapping[str, Any], layout: Layout, setti
     task = make_task(
         str(number),
         needed(row, "question", where),
-        row["query"] if isinstance(row.get("query"), str) else [],
+        needed(row, "query", where),
         database=database,
         db_id=db_id,
         difficulty=hardness(row.get("sql")),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from .tables import Column, Database, Table
 
-__all__ = ["FIELDS"]
+__all__ = ["FEW_WORDS", "FIELDS"]
 
 _FIRST = (
     "Ada", "Bruno", "Carla", "Dario", "Edith", "Farid", "Greta", "Hugo", "Ines", "Jonas", "Kofi", "Lena", "Milan",
@@ -86,7 +88,7 @@ _LIBRARY = Database(
                     ),
                 ),
                 _link("author"),
-                Column("genre", "category", ("crime", "poetry", "history", "travel", "fantasy")),
+                Column("genre", "category", ("crime", "poetry", "history", "fantasy", "essay")),
                 Column("pages", "integer", low=80, high=640, step=4, missing=0.1),
                 Column("price", "real", low=4, high=40, step=0.25),
             ),
@@ -190,8 +192,8 @@ _HARBOUR = Database(
                         ("Heron", "Comet", "Pearl", "Falcon", "Trader", "Spirit", "Baltic", "Dolphin", "Anchor"),
                     ),
                 ),
-                Column("flag", "category", ("Malta", "Panama", "Greece", "Norway", "Japan", "Chile")),
-                Column("kind", "category", ("tanker", "ferry", "tug", "trawler")),
+                Column("flag", "category", ("Malta", "Panama", "Greece", "Norway", "Japan")),
+                Column("kind", "category", ("ferry", "barge", "yacht", "coaster")),
                 Column("length", "real", low=20, high=320, step=1.5),
                 Column("built", "integer", low=1970, high=2023, missing=0.12),
             ),
@@ -339,7 +341,7 @@ _BAKERY = Database(
                         ("Loaf", "Roll", "Tart", "Ring", "Slice", "Braid", "Twist"),
                     ),
                 ),
-                Column("kind", "category", ("bread", "cake", "pastry", "snack")),
+                Column("kind", "category", ("bread", "cake", "pastry", "roll")),
                 Column("price", "real", low=0.8, high=30, step=0.2),
                 Column("weight", "integer", low=40, high=1500, step=10, missing=0.1),
             ),
@@ -386,3 +388,25 @@ FIELDS: dict[str, Database] = {
     database.name: database for database in (_LIBRARY, _CLINIC, _HARBOUR, _OBSERVATORY, _BAKERY)
 }
 """By name, in the order in which they are listed everywhere."""
+
+
+def _only(database: str, **tables: str) -> Database:
+    """Some tables of a database with some columns, in the order given."""
+    kept = []
+    for name, columns in tables.items():
+        table = FIELDS[database].table(name)
+        kept.append(replace(table, columns=tuple(table.column(column) for column in columns.split())))
+    return Database(database, tuple(kept))
+
+
+FEW_WORDS: dict[str, Database] = {
+    database.name: database
+    for database in (
+        _only("library", book="title genre pages price"),
+        _only("clinic", patient="name city age"),
+        _only("harbour", ship="name flag kind length"),
+        _only("observatory", star="name colour brightness distance"),
+        _only("bakery", product="name kind price weight"),
+    )
+}
+"""What the questions of the world ``simple`` speak of: a vocabulary that some hundred merges of a tokenizer cover."""

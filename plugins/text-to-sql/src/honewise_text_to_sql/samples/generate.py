@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
+from collections.abc import Mapping
 from contextlib import ExitStack, closing
 from functools import lru_cache
 from typing import Any, Literal
@@ -17,28 +18,28 @@ from honewise.errors import UnknownName
 
 from ..tasks import make_task
 from .databases import database
-from .fields import FIELDS
+from .fields import FEW_WORDS, FIELDS
 from .joins import JOINS, MORE_JOINS
 from .questions import Draft, Select, worded
 from .simple import MORE, SIMPLE, Template
-from .tables import Dice
+from .tables import Database, Dice
 
 __all__ = ["DEMONSTRATIONS", "HELD_OUT", "TRAIN", "WORLDS", "Split", "World", "generate"]
 
 World = Literal["simple", "joins", "all"]
 Split = Literal["demonstrations", "train", "held-out"]
 
-WORLDS: dict[str, tuple[tuple[Template, float], ...]] = {
-    "simple": SIMPLE,
-    "joins": JOINS,
-    "all": SIMPLE + MORE + JOINS + MORE_JOINS,
+WORLDS: dict[str, tuple[tuple[tuple[Template, float], ...], Mapping[str, Database]]] = {
+    "simple": (SIMPLE, FEW_WORDS),
+    "joins": (JOINS, FIELDS),
+    "all": (SIMPLE + MORE + JOINS + MORE_JOINS, FIELDS),
 }
 DEMONSTRATIONS, TRAIN, HELD_OUT = 400, 3000, 600
 """How many tasks each split has."""
 
 _SHARES: tuple[tuple[int, Split], ...] = ((2, "demonstrations"), (4, "held-out"), (10, "train"))
 _MOST_ROWS = 120
-_DRAWS_PER_TASK = 200
+_DRAWS_PER_TASK = 40
 
 
 @lru_cache(maxsize=32)
@@ -50,15 +51,16 @@ def generate(split: Split, world: str = "simple", seed: int = 0) -> tuple[Task, 
     if world not in WORLDS:
         raise UnknownName("sample world", world, WORLDS)
     wanted = {"demonstrations": DEMONSTRATIONS, "train": TRAIN, "held-out": HELD_OUT}[split]
+    templates, fields = WORLDS[world]
     dice = Dice(f"{split}/{world}/{seed}")
     asked: set[str] = set()
     telling: dict[tuple[str, str], bool] = {}
     tasks: list[Task] = []
     with ExitStack() as stack:
-        connections = {name: stack.enter_context(closing(_open(name))) for name in FIELDS}
+        connections = {name: stack.enter_context(closing(_open(name))) for name in fields}
         for _ in range(wanted * _DRAWS_PER_TASK):
-            name = dice.pick(tuple(FIELDS))
-            draft = _drawn(WORLDS[world], dice)(FIELDS[name], dice)
+            name = dice.pick(tuple(fields))
+            draft = _drawn(templates, dice)(fields[name], dice)
             if draft is None:
                 continue
             sql = draft.select.sql()

@@ -137,7 +137,7 @@ def condition(kind: str, table: Table, column: Column, values: Sequence[Cell] = 
     """
     name = f"{table.name}.{column.name}" if owner else column.name
     said = f"{owner} {column.name}" if owner else column.name
-    shown = " and ".join(str(value) for value in values)
+    shown = " and ".join(f"'{value}'" if column.kind in ("category", "name") else str(value) for value in values)
     match kind:
         case "null" | "known":
             sql = f"{name} IS {'NOT ' if kind == 'known' else ''}NULL"
