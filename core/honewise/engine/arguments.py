@@ -109,7 +109,7 @@ def configure(kind: Kind, arguments: Mapping[str, Any]) -> Any:
 
 def _convert(kind: Kind, arguments: Mapping[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
     adapters, converted, problems = _adapters(kind), {}, []
-    elsewhere = _RECIPE | _STAGE[kind]
+    elsewhere = {**_RECIPE, **_STAGE[kind]}
     for name, value in arguments.items():
         if name in elsewhere:
             problems.append(Problem(name, f"cannot be set here: {elsewhere[name]}"))

@@ -30,7 +30,7 @@ class StepWriter(TrainerCallback):
         self.take_rows = take_rows
 
     def on_log(
-        self, args: Any, state: TrainerState, control: TrainerControl, logs: dict[str, Any] | None = None, **kwargs: Any
+        self, _args: Any, state: TrainerState, _control: Any, logs: dict[str, Any] | None = None, **_: Any
     ) -> None:
         if not state.is_world_process_zero or not logs or "train_runtime" in logs:
             return
@@ -57,10 +57,10 @@ class SecondsBudget(TrainerCallback):
     def restore(self, spent: float) -> None:
         self._spent, self._since = spent, time.monotonic()
 
-    def on_train_begin(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+    def on_train_begin(self, *_: Any, **__: Any) -> None:
         self._since = time.monotonic()
 
-    def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+    def on_step_end(self, _args: Any, _state: Any, control: TrainerControl, **_: Any) -> None:
         if self.spent >= self.seconds:
             control.should_save = True
             control.should_training_stop = True
@@ -72,7 +72,7 @@ class Interrupt(TrainerCallback):
     def __init__(self) -> None:
         self.asked = False
 
-    def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+    def on_step_end(self, _args: Any, _state: Any, control: TrainerControl, **_: Any) -> None:
         if self.asked:
             control.should_save = True
             control.should_training_stop = True
@@ -85,7 +85,7 @@ def deferred_interrupt(interrupt: Interrupt, progress: Progress) -> Iterator[Non
         yield
         return
 
-    def ask(number: int, frame: Any) -> None:
+    def ask(_number: int, _frame: Any) -> None:
         if interrupt.asked:
             raise KeyboardInterrupt
         interrupt.asked = True

@@ -1,8 +1,9 @@
 """Checkpoints that are there whole or not at all, and from which training goes on exactly.
 
 A checkpoint is written into ``.saving``, synced to the disk and renamed, so a name ``checkpoint-<step>`` is never half
-a checkpoint, whenever the process dies. It holds what transformers stores (weights, optimizer, scheduler, random states,
-trainer state) and, in ``STATE``, what TRL forgets: its own step counter and the completions still to be trained on.
+a checkpoint, whenever the process dies. It holds what transformers stores (weights, optimizer, scheduler, random
+states, trainer state) and, in ``STATE``, what TRL forgets: its own step counter and the completions still to be
+trained on.
 """
 
 from __future__ import annotations
@@ -80,7 +81,7 @@ class ExactCheckpoints:
     def restore_exact_state(self, state: dict[str, Any]) -> None:
         """Take back what ``exact_state`` gave, before the first step after a resume."""
 
-    def _get_output_dir(self, trial: Any) -> str:
+    def _get_output_dir(self, trial: Any) -> str:  # noqa: ARG002 - the signature is transformers'
         return str(self._saving_into or self.args.output_dir)
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:

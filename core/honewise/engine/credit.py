@@ -49,8 +49,8 @@ class Placed:
 def decode(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> Decoded:
     """The text of generated ids and the characters of each.
 
-    Tokenizers whose tokens are bytes or pieces of text (byte-level BPE, SentencePiece with or without byte fallback) are
-    read from their own table; any other is asked to decode every prefix. Either way the text is the tokenizer's own.
+    Tokenizers whose tokens are bytes or pieces of text (byte-level BPE, SentencePiece with or without byte fallback)
+    are read from their own table; any other is asked to decode every prefix. Either way the text is the tokenizer's.
     """
     text = decode_text(tokenizer, ids)
     table = _table(tokenizer)
@@ -68,8 +68,8 @@ def place(
     """Credit in characters onto tokens; nothing is lost and nothing is added.
 
     ``spans``: ``(start, end, value)`` in characters. ``terminal``: credit of the whole completion, which goes to the
-    last token that the policy wrote. ``tokens``: ``Decoded.spans``. ``policy_wrote``: one flag for each token, False for
-    text that a tool put in; credit that falls there moves to the policy's last token before it.
+    last token that the policy wrote. ``tokens``: ``Decoded.spans``. ``policy_wrote``: one flag for each token, False
+    for text that a tool put in; credit that falls there moves to the policy's last token before it.
 
     ``span_end`` puts a span's value on its last token, ``spread`` shares it evenly among its tokens, ``terminal`` puts
     everything at the end. A span that overlaps no token goes to the end and is counted.

@@ -1,4 +1,4 @@
-"""TRL's GRPO trainer with honewise's rewards, credit and exact resume. What is overridden is listed in ``overrides``."""
+"""TRL's GRPO trainer with honewise's rewards, credit and exact resume; ``overrides`` lists what is overridden."""
 
 from __future__ import annotations
 
@@ -135,7 +135,13 @@ class CreditTrainer(ExactCheckpoints, GRPOTrainer):
 
     # scoring
 
-    def _calculate_rewards(self, inputs: Any, prompts: Any, completions: Any, completion_ids_list: Any) -> Tensor:
+    def _calculate_rewards(
+        self,
+        inputs: Any,
+        prompts: Any,  # noqa: ARG002 - the signature is TRL's
+        completions: Any,  # noqa: ARG002
+        completion_ids_list: Any,
+    ) -> Tensor:
         began = time.perf_counter()
         step = self.state.global_step + 1
         tasks = [self.setup.tasks[example["task"]] for example in inputs]
@@ -187,7 +193,7 @@ class CreditTrainer(ExactCheckpoints, GRPOTrainer):
         everyone = self._gather(mine)
         advantages = self._estimate(everyone, out)
         scored = everyone.scored.any(-1)
-        self._leave_out(out, scored, slice(first, first + rows), mode)
+        self._leave_out(out, scored, slice(first, first + rows))
         own = advantages[first : first + rows, :width]
         out["advantages"] = own.to(out["completion_ids"].device, torch.float32)
         batch.credit = mine
@@ -245,7 +251,7 @@ class CreditTrainer(ExactCheckpoints, GRPOTrainer):
             name: self.accelerator.gather(value).cpu().double()[:, : mask.shape[1]] for name, value in gathered.items()
         }
 
-    def _leave_out(self, out: dict[str, Any], scored: Tensor, mine: slice, mode: str) -> None:
+    def _leave_out(self, out: dict[str, Any], scored: Tensor, mine: slice) -> None:
         """Rows without any score stay in the batch, whose size is fixed, but leave the loss and its denominators."""
         if scored.all():
             return
@@ -334,7 +340,7 @@ class CreditTrainer(ExactCheckpoints, GRPOTrainer):
 def _named(name: str) -> Any:
     """A stand-in under a component's name: TRL wants one function for each, and asks ``_calculate_rewards`` instead."""
 
-    def component(**kwargs: Any) -> list[float]:
+    def component(**_: Any) -> list[float]:
         raise AssertionError(f"TRL asked {name!r} itself; rewards come from _calculate_rewards")
 
     component.__name__ = name
