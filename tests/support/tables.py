@@ -1,0 +1,126 @@
+"""Tables of the README, made from what the benchmarks measured.
+
+``python tests/support/tables.py`` writes them between their markers; a test holds that the README agrees.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import platform
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+RESULTS = ROOT / "tests" / "bench" / "results"
+
+
+def write(name: str, measured: Mapping[str, Any]) -> None:
+    """Keep what a benchmark measured, with the versions and the processor it ran on."""
+    import torch
+
+    machine = {"cores": os.cpu_count(), "processor": platform.machine(), "python": platform.python_version()}
+    kept = {**measured, "machine": {**machine, "torch": torch.__version__}}
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"{name}.json").write_text(json.dumps(kept, indent=1) + "\n")
+
+
+def read(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((RESULTS / f"{name}.json").read_text())
+    return found
+
+
+def means(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Mean accuracy of each setting over the seeds."""
+    names = list(rows[0]["correct"])
+    return {name: math.fsum(row["correct"][name] for row in rows) / len(rows) for name in names}
+
+
+def _table(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
+    lines = [f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *body)]
+    return "\n".join(lines)
+
+
+def _points(change: Mapping[str, float]) -> str:
+    return f"{100 * change['difference']:+.1f} [{100 * change['low']:+.1f}, {100 * change['high']:+.1f}]"
+
+
+def quickstart() -> str:
+    """Held-out execution accuracy before and after, with the controls, for each seed."""
+    found = read("quickstart")
+    rows = found["rows"]
+    mean = means(rows)
+    body = [
+        [name, *(f"{100 * row['correct'][name]:.1f}" for row in rows), f"**{100 * mean[name]:.1f}**"] for name in mean
+    ]
+    head = ["held-out execution accuracy, %", *(f"seed {row['seed']}" for row in rows), "mean"]
+    pairs = dict.fromkeys((c["one"], c["other"]) for row in rows for c in row["comparisons"] if c["one"][:2] == "rl")
+    changes = []
+    for one, other in pairs:
+        each = [c for row in rows for c in row["comparisons"] if (c["one"], c["other"]) == (one, other)]
+        changes.append([f"{one} − {other}", *(_points(change) for change in each)])
+    before, after = 1 - mean["sft t=1"], 1 - mean["rl t=1"]
+    seconds = [row["seconds"] for row in rows]
+    said = (
+        f"{rows[0]['tasks']} held-out tasks, 8 samples each at temperature 1 (`t=1`) and greedy; "
+        f"{found['machine']['cores']} CPU cores, {min(seconds):.0f} to {max(seconds):.0f} seconds in all. "
+        f"`rl` lowers the sampled error by {100 * (1 - after / before):.0f} % (mean of {len(rows)} seeds). "
+        "Differences in points, with 95 % paired bootstrap intervals over tasks:"
+    )
+    second = _table(["difference", *(f"seed {row['seed']}" for row in rows)], changes)
+    return f"{_table(head, body)}\n\n{said}\n\n{second}"
+
+
+def dense() -> str:
+    """Steps and seconds that dense credit takes to the accuracy at which sparse credit ends."""
+    found = read("dense")
+    body = [
+        [
+            str(row["seed"]),
+            f"{100 * row['sparse']['final']:.1f}",
+            f"{100 * row['dense']['final']:.1f}",
+            "not reached" if row["steps"] is None else f"{row['steps']} of {found['steps']}",
+            "–" if row["seconds"] is None else f"{100 * row['seconds'] / row['sparse']['seconds']:.0f} %",
+        ]
+        for row in found["rows"]
+    ]
+    head = ["seed", "sparse ends at, %", "dense ends at, %", "dense gets there at step", "of sparse's seconds"]
+    shares = sorted(math.inf if row["steps"] is None else row["steps"] / found["steps"] for row in found["rows"])
+    median = shares[len(shares) // 2]
+    said = "not reached" if math.isinf(median) else f"{100 * median:.0f} %"
+    return (
+        f"{_table(head, body)}\n\nMedian share of the steps: {said}. "
+        f"Accuracy is that of the completions sampled in training, over windows of {found['window']} steps "
+        "(every step has new tasks)."
+    )
+
+
+def throughput() -> str:
+    """Completions scored a second against the naive loop."""
+    found = read("throughput")
+    body = [
+        [name, f"{row['naive']:.0f}", f"{row['honewise']:.0f}", f"**{row['ratio']:.2f}**"]
+        for name, row in found["rows"].items()
+    ]
+    return _table(["query times", "naive loop, completions/s", "honewise, completions/s", "ratio"], body)
+
+
+TABLES: Mapping[str, Callable[[], str]] = {"quickstart": quickstart, "dense": dense, "throughput": throughput}
+
+
+def filled(text: str) -> str:
+    """``text`` with the table of each result that stands in ``results`` between its markers."""
+    for name, make in TABLES.items():
+        if (RESULTS / f"{name}.json").exists():
+            between = re.compile(rf"(<!-- results: {name} -->\n).*?(<!-- end results -->)", re.S)
+            table = make()
+            text = between.sub(lambda match, table=table: f"{match[1]}{table}\n{match[2]}", text)
+    return text
+
+
+if __name__ == "__main__":
+    readme = ROOT / "README.md"
+    readme.write_text(filled(readme.read_text(encoding="utf-8")), encoding="utf-8")
