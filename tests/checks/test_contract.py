@@ -32,8 +32,11 @@ from honewise import (
 from honewise.builtin.arithmetic import arithmetic
 from honewise.checks import DOMAIN_CHECKS, PRESET_CHECKS, REWARD_CHECKS, Finding, check_domain, check_reward
 from honewise.errors import JudgeError
+from honewise.host import PluginHost
 from honewise.rewards import length, tagged
 from honewise.testing import FakeJudge
+
+HOST = PluginHost(environ={}, entry_points=[])
 
 WORDS = ["heap", "stack", "queue", "graph", "array", "tuple", "table", "index", "block", "field"]
 
@@ -84,14 +87,8 @@ def good() -> Domain:
 
 
 def failing(domain: Domain, **kwargs: Any) -> dict[str, Finding]:
-    found = check_domain(domain, name="words", lookup=_no_lookup, **kwargs)
+    found = check_domain(domain, name="words", host=HOST, **kwargs)
     return {finding.check: finding for finding in found if not finding.ok}
-
-
-def _no_lookup(name: str) -> Reward:
-    from honewise.errors import UnknownName
-
-    raise UnknownName("reward", name, ["right", "letters"])
 
 
 def with_reward(fn: Callable[..., Any] | Reward, **settings: Any) -> Domain:
@@ -365,7 +362,7 @@ def test_a_preset_in_which_silence_pays() -> None:
 
 
 def test_an_exemption_is_honoured_and_shown() -> None:
-    found = check_domain(with_reward(likes_length, exempt={"gold": "long is good"}), name="words", lookup=_no_lookup)
+    found = check_domain(with_reward(likes_length, exempt={"gold": "long is good"}), name="words", host=HOST)
     exempt = [finding for finding in found if finding.explanation.startswith("exempt: long is good")]
     assert [(finding.check, finding.ok) for finding in exempt] == [("gold", True)]
     assert "the gold completion scores" in exempt[0].explanation
@@ -496,5 +493,5 @@ def test_given_tasks_take_the_place_of_samples() -> None:
 
 def test_every_check_has_a_domain_that_breaks_it() -> None:
     tried = {case[2] for case in DOMAINS} | {case[2] for case in REWARDS}
-    tried |= {"gold-form", "judges", "preset-gold", "preset-empty"}  # each has a test of its own above
+    tried |= {"gold-form", "judges", "preset-gold", "preset-empty", "workers"}  # each has a test of its own above
     assert tried == (DOMAIN_CHECKS.keys() | REWARD_CHECKS.keys() | PRESET_CHECKS.keys()) - {"preset-total"}

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
 
 from honewise.contracts import Completion, Domain, Judge, JudgeTemplate, Reward, Task, Verdict
+from honewise.host import PluginHost
+from honewise.scoring.functions import find
 from honewise.scoring.outcome import Outcome, checked, failed
 
 from .findings import describe
@@ -22,8 +24,6 @@ GOLD_TASKS = 24
 PROBE_TASKS = 2
 """Sample tasks, of each split, on which all the odd texts are tried."""
 MOST_SAMPLES = 20_000
-
-Lookup = Callable[[str], Reward]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +61,10 @@ class Bench:
     domain: Domain
     name: str
     package: str | None
-    lookup: Lookup
+    host: PluginHost
     judge: RecordingJudge | None
+    options_given: Mapping[str, Any] = field(default_factory=dict)
+    """The options that the domain was built with."""
     given: Sequence[Task] | None = None
     samples: dict[str, list[Task]] = field(default_factory=dict)
     """By split, as the domain gives them."""
@@ -77,8 +79,7 @@ class Bench:
 
     def reward(self, name: str) -> Reward:
         """A rubric's reward: the domain's own, else one registered with the host. Raises ``UnknownName``."""
-        own = {reward.name: reward for reward in self.domain.rewards}
-        return own[name] if name in own else self.lookup(name)
+        return find([name], self.domain, host=self.host)[name].reward
 
     def can_run(self, reward: Reward) -> bool:
         """Judges cost money and devices may be absent: rewards on them run only where a judge is given."""
@@ -144,12 +145,13 @@ def make_bench(
     name: str,
     *,
     package: str | None,
-    lookup: Lookup,
+    host: PluginHost,
     judge: Judge | None,
+    options: Mapping[str, Any],
     tasks: Sequence[Task] | None,
 ) -> Bench:
     """Read samples, fill in prompts, parse what is to be tried. What the domain raises here shows up in its check."""
-    bench = Bench(domain, name, package, lookup, RecordingJudge(judge) if judge else None, tasks)
+    bench = Bench(domain, name, package, host, RecordingJudge(judge) if judge else None, options, tasks)
     if tasks is None:
         bench.samples = {split: _take(domain, split) for split in ("train", "held-out")}
         chosen = [task for found in bench.samples.values() for task in found[: GOLD_TASKS // 2]]

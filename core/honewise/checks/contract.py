@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from honewise.contracts import Domain, Judge, Reward, Task
-from honewise.host import get_host
+from honewise.host import PluginHost, get_host
 
 from .bench import make_bench
 from .findings import Finding
 from .judges import judges
 from .reading import reading
 from .structure import structure
+from .workers import workers
 from .worth import metrics, presets, rewards
 
 __all__ = ["check_domain", "check_reward"]
@@ -22,24 +24,30 @@ def check_domain(
     *,
     name: str,
     package: str | None = None,
+    options: Mapping[str, Any] | None = None,
     tasks: Sequence[Task] | None = None,
     judge: Judge | None = None,
-    lookup: Callable[[str], Reward] | None = None,
+    host: PluginHost | None = None,
 ) -> list[Finding]:
-    """Try out everything a domain promises, in this process. Nothing the domain raises gets out.
+    """Try out everything a domain promises. Nothing the domain raises gets out; nothing protects from what hangs.
+
+    Rewards run in this process; where the domain is that of an installed plugin, a worker process must agree.
 
     Args:
         domain: as its factory built it.
         name: for the findings.
         package: the import package with the judge templates; None: that of their parsers.
+        options: those that ``domain`` was built with; worker processes build it again with them.
         tasks: in place of the domain's own samples, whose checks are then left out.
         judge: rewards that need one run only where it is given; a ``FakeJudge`` will do.
-        lookup: finds rewards that presets name and the domain does not have; None: the host of this process.
+        host: where plugins are registered; None: that of this process.
 
     Returns:
         One finding for each check of each subject, holding or not.
     """
-    bench = make_bench(domain, name, package=package, lookup=lookup or get_host().reward, judge=judge, tasks=tasks)
+    bench = make_bench(
+        domain, name, package=package, host=host or get_host(), judge=judge, options=options or {}, tasks=tasks
+    )
     return [
         *structure(bench),
         *reading(bench),
@@ -47,6 +55,7 @@ def check_domain(
         *presets(bench),
         *metrics(bench),
         *judges(bench),
+        *workers(bench),
     ]
 
 
@@ -59,5 +68,5 @@ def check_reward(
     judge: Judge | None = None,
 ) -> list[Finding]:
     """Try out what one reward promises on the tasks of a domain it was not necessarily made for."""
-    bench = make_bench(domain, name, package=None, lookup=lambda _: reward, judge=judge, tasks=tasks)
+    bench = make_bench(domain, name, package=None, host=get_host(), judge=judge, options={}, tasks=tasks)
     return list(rewards(bench, [reward], own=False))

@@ -56,6 +56,10 @@ DOMAIN_CHECKS: Mapping[str, Check] = {
         "every reward function can be imported by name in another process",
         "define it at the top level of a module of the plugin; what it must know goes into keyword-only options",
     ),
+    "workers": Check(
+        "worker processes build the domain by its name and score as this process does",
+        "keep state out of modules, and let the factory depend on its options alone",
+    ),
     "samples": Check(
         "there are samples of both splits, with unique ids, and none is in both",
         "give every sample its own id, and keep each in one split",

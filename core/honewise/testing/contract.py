@@ -40,7 +40,9 @@ def check_domain(
         name, package, built = domain, host.package_of(domain), host.domain(domain, **(options or {}))
     else:
         name, package, built = "given", None, domain
-    findings = checks.check_domain(built, name=name, package=package, tasks=tasks, judge=judge, lookup=host.reward)
+    findings = checks.check_domain(
+        built, name=name, package=package, options=options, tasks=tasks, judge=judge, host=host
+    )
     return _assert(findings, f"domain {name}")
 
 
