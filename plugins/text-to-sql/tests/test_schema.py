@@ -183,8 +183,33 @@ def test_any_schema_in_any_budget_is_ddl_that_sqlite_takes(tables: list[Table], 
     assert estimate_tokens(text) <= max(tokens, estimate_tokens(shortest))
 
 
-@pytest.mark.parametrize("name", ["a", "größe", "名前", "order", "a b", 'a"b', "1a", "", "a-b", "_x"])
+WORDS = """abort action add after all alter always analyze and as asc attach autoincrement before begin between by cascade case
+cast check collate column commit conflict constraint create cross current current_date current_time
+current_timestamp database default deferrable deferred delete desc detach distinct do drop each else end escape
+except exclude exclusive exists explain fail filter first following for foreign from full generated glob group
+groups having if ignore immediate in index indexed initially inner insert instead intersect into is isnull join key
+last left like limit match materialized natural no not nothing notnull null nulls of offset on or order others outer
+over partition plan pragma preceding primary query raise range recursive references regexp reindex release rename
+replace restrict returning right rollback row rows savepoint select set table temp temporary then ties to
+transaction trigger unbounded union unique update using vacuum values view virtual when where window with without
+true false"""
+
+
+@pytest.mark.parametrize("name", ["größe", "名前", "a b", 'a"b', "1a", "", "a-b", "_x", *WORDS.split()])
 def test_quoted_names_are_names(name: str) -> None:
+    said = quote_name(name)
     with closing(sqlite3.connect(":memory:")) as connection:
-        connection.execute(f"CREATE TABLE t ({quote_name(name)} TEXT)")
-        assert connection.execute("SELECT name FROM pragma_table_info('t')").fetchone() == (name,)
+        connection.execute(f"CREATE TABLE {said} (a, {said} TEXT)")
+        connection.execute(f"INSERT INTO {said} VALUES (1, 'here')")
+        sql = f"SELECT x.{said}, {said} FROM {said} x WHERE {said} IS NOT NULL ORDER BY {said}"
+        assert connection.execute(sql).fetchall() == [("here", "here")]
+
+
+def test_names_are_quoted_only_where_that_is_needed() -> None:
+    assert [quote_name(name) for name in ("key", "query", "first", "desc", "order")] == [
+        "key",
+        "query",
+        "first",
+        "desc",
+        '"order"',
+    ]

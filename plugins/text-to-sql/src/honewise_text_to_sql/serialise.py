@@ -25,15 +25,10 @@ _DESCRIPTION_WIDTH = 160
 _PLAIN = re.compile(r"[^\W\d]\w*\Z")
 _WORDS = re.compile(r"[^\W\d_]+|\d|[^\w\s]|_")
 _RESERVED = """
-abort action add after all alter always analyze and as asc attach autoincrement before begin between by
-cascade case cast check collate column commit conflict constraint create cross current_date current_time
-current_timestamp database default deferrable deferred delete desc detach distinct do drop each else end
-escape except exclusive exists explain fail filter for foreign from full glob group having if ignore
-immediate in index indexed initially inner insert instead intersect into is isnull join key left like limit
-match natural not notnull null of offset on or order outer over partition plan pragma primary query raise
-recursive references regexp reindex release rename replace restrict returning right rollback row rows
-savepoint select set table temp temporary then to transaction trigger union unique update using vacuum
-values view virtual when where window with without
+add all alter and as autoincrement between case cast check collate commit constraint create current_date
+current_time current_timestamp default deferrable delete distinct drop else escape except exists foreign from group
+having if in index insert intersect into is isnull join limit not nothing notnull null on or order primary raise
+references returning select set table then to transaction union unique update using values when where
 """
 _KEYWORDS = frozenset(_RESERVED.split())
 
