@@ -100,7 +100,7 @@ def run(recipe: str | Path, *overrides: str, resume: bool = False, progress: Pro
     """
     from honewise.stages import runner
 
-    return runner.run(recipe, overrides, resume=resume, progress=progress)
+    return runner.run_recipe(recipe, overrides, resume=resume, progress=progress)
 
 
 def _rows(completions: Sequence[str] | Mapping[str, str | Sequence[str]], tasks: Sequence[Task]) -> list[Row]:
