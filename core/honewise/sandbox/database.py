@@ -124,10 +124,12 @@ def _settled_copy(database: str, now: Identity, folder: str) -> str:
 def make_known(connection: sqlite3.Connection, tables: Sequence[str]) -> bool:
     """Let SQLite set up virtual tables. It declares them by statements of its own, which the authorizer would stop."""
     connection.set_authorizer(None)
-    for name in {table.lower() for table in tables}:
-        with contextlib.suppress(sqlite3.Error):
-            connection.execute('SELECT 1 FROM "{}" LIMIT 0'.format(name.replace('"', '""'))).close()
-    connection.set_authorizer(_authorize)
+    try:
+        for name in {table.lower() for table in tables}:
+            with contextlib.suppress(sqlite3.Error):
+                connection.execute('SELECT 1 FROM "{}" LIMIT 0'.format(name.replace('"', '""'))).close()
+    finally:
+        connection.set_authorizer(_authorize)
     return bool(tables)
 
 

@@ -76,9 +76,10 @@ class SqlResult:
         return self.kind == "ok"
 
 
-_STATEMENTS = frozenset(
-    ["alter", "analyze", "attach", "begin", "commit", "create", "delete", "detach", "drop", "end", "explain", "insert"]
-    + ["pragma", "reindex", "release", "replace", "rollback", "savepoint", "update", "vacuum"]
+_NOT_READING = re.compile(
+    r"alter|analyze|attach|begin|commit|create|delete|detach|drop|end|explain|insert|pragma|reindex|release|replace"
+    r"|rollback|savepoint|update|vacuum",
+    re.IGNORECASE,
 )
 _TOO_LARGE = re.compile(
     r"too many (?!levels|SQL variables)|at most |Expression tree is too large|parser stack overflow"
@@ -142,7 +143,7 @@ def _execute(connection: sqlite3.Connection, sql: str, limits: SqlLimits, *, aga
         result = _explained(connection, sql, limits, error)
     finally:
         connection.set_progress_handler(None, 0)
-    if result.kind == "denied" and not again and make_known(connection, TABLE_VALUED.findall(sql)):
+    if result.kind in ("denied", "syntax") and not again and make_known(connection, TABLE_VALUED.findall(sql)):
         return _execute(connection, sql, limits, again=True)
     return result
 
@@ -154,8 +155,8 @@ def _refused(sql: str, limits: SqlLimits) -> SqlResult | None:
         return SqlResult(error=f"the statement is longer than {limits.statement_bytes} bytes", kind="too_large")
     match = _FIRST_WORD.match(sql)
     word = match[1] if match else next((t.text for t in tokens(sql) if t.text != ";"), "")
-    if word.lower() in _STATEMENTS:
-        return SqlResult(error=f"{word[:20].upper()} is not allowed: only SELECT, WITH and VALUES are", kind="denied")
+    if _NOT_READING.fullmatch(word):
+        return SqlResult(error=f"{word.upper()} is not allowed: only SELECT, WITH and VALUES are", kind="denied")
     return None if word else SqlResult(error="there is no statement", kind="syntax")
 
 
