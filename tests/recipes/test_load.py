@@ -160,10 +160,12 @@ def test_overrides(recipe_file: Path, override: str, value: tuple[Any, ...]) -> 
     assert node == value[-1]
 
 
-def test_an_override_can_swap_the_policy(recipe_file: Path) -> None:
-    recipe = load_recipe(recipe_file, ["policy.tiny=null", "policy.hub=org/model"])
+def test_an_override_takes_the_place_of_its_rivals(recipe_file: Path) -> None:
+    recipe = load_recipe(recipe_file, ["policy.hub=org/model", "data={train: {samples: train}}", "data.train.path=a/b"])
     assert recipe.policy.hub == "org/model"
     assert recipe.policy.tiny is None
+    assert recipe.data.train.path == "a/b"
+    assert recipe.data.train.samples is None
 
 
 def test_overrides_reach_lists_and_schedules(recipe_file: Path) -> None:

@@ -30,6 +30,14 @@ Check = Callable[[Mapping[str, Any]], Iterable[Problem]]
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(/[\w.-]+)?(:[\w.\[\]%:+-]+)?")
 _SECRET = re.compile(r"(?i)(hub_token|push_to_hub_token|token|.*(api_?key|secret|password|credentials?))")
 
+_CHOICES = {
+    ("policy",): ("tiny", "hub", "path"),
+    ("data", "train"): ("samples", "path"),
+    ("data", "held_out"): ("samples", "path"),
+}
+_EXCLUSIVE = {(*at, one): tuple(o for o in names if o != one) for at, names in _CHOICES.items() for one in names}
+"""An override that sets one of these takes the place of the others."""
+
 
 def load_recipe(
     source: str | Path,
@@ -40,8 +48,9 @@ def load_recipe(
 ) -> Recipe:
     """The recipe in the file ``source``, or in ``text`` (``source`` then names it in messages).
 
-    ``overrides`` are ``dotted.path=value`` with values in YAML. Paths of data, policy and reward files become absolute
-    where they exist beside the recipe or in the working directory. Raises ``RecipeError`` with all problems.
+    ``overrides`` are ``dotted.path=value`` with values in YAML; ``data.train.path=X`` takes the place of ``samples``,
+    and ``policy.hub=X`` that of ``tiny`` or ``path``. Paths of data, policy and reward files become absolute where
+    they exist beside the recipe or in the working directory. Raises ``RecipeError`` with all problems.
     """
     name, folder = str(source), None
     if text is None:
@@ -175,6 +184,8 @@ def _set(raw: dict[str, Any], parts: list[str], value: Any) -> str:
         if parts[:depth] == ["stages"] and part not in node and not (last and isinstance(value, dict)):
             return f"no stage {part!r}{near(part, node)}"
         if last:
+            for other in _EXCLUSIVE.get((*parts[:-1], part), ()) if value is not None else ():
+                node.pop(other, None)
             node[key] = value
             return ""
         if isinstance(node, dict) and node.get(key) is None:
