@@ -112,7 +112,8 @@ class CreditTrainer(ExactCheckpoints, GRPOTrainer):
         )
         samples = num_generations if whole else 1
         mode = "train" if self.model.training else "eval"
-        where = (self.args.seed, mode, self._step, self.accelerator.process_index)
+        generation = self._step // (self.args.steps_per_generation * self.num_iterations)
+        where = (self.args.seed, mode, generation, self.accelerator.process_index)
         groups = generate(
             self.accelerator.unwrap_model(self.model_wrapped),
             prompt_ids[::samples],
