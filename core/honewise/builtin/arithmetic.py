@@ -23,8 +23,8 @@ __all__ = ["arithmetic"]
 
 TRAIN, HELD_OUT = 2000, 200
 
-_NUMBER = re.compile(r"-?[0-9]{1,18}")
-_STEP = r"^[ \t]*(-?[0-9]{1,18})[ \t]*([+*-])[ \t]*(-?[0-9]{1,18})[ \t]*=[ \t]*(-?[0-9]{1,18})[ \t]*$"
+_NUMBER = re.compile(r"-?[0-9]{1,200}")
+_STEP = r"^[ \t]*(-?[0-9]{1,200})[ \t]*([+*-])[ \t]*(-?[0-9]{1,200})[ \t]*=[ \t]*(-?[0-9]{1,200})[ \t]*$"
 
 
 def arithmetic(*, numbers: int = 3, largest: int = 20, reasoning: bool = True) -> Domain:
