@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from honewise import Completion, Domain, Score, Task, Unscored
 from honewise_text_to_sql.domain import text_to_sql
 from honewise_text_to_sql.schema import read_schema
 from honewise_text_to_sql.serialise import SchemaStyle
 from honewise_text_to_sql.tasks import make_task, show_schema
-
-from honewise import Completion, Domain, Score, Task, Unscored
 
 SHOP = '''
 CREATE TABLE customer (id INTEGER PRIMARY KEY, name TEXT, city TEXT);

@@ -105,7 +105,8 @@ def test_an_attack_scores_the_minimum_in_time_and_changes_nothing(
     assert execution.value == 0
     assert hit.correct is False
     assert hit.total == 0
-    assert seconds < DEADLINE + 0.5
+    assert execution.seconds <= DEADLINE + 0.5
+    assert seconds < DEADLINE + 5  # a killed worker is replaced meanwhile
     assert after.correct is True
 
 

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from honewise_text_to_sql import execution
-from honewise_text_to_sql.domain import text_to_sql
 
 from honewise import Score, Task, Unscored, UserError
+from honewise_text_to_sql import execution
+from honewise_text_to_sql.domain import text_to_sql
 
 Ask = Callable[..., Task]
 Judge = Callable[..., Any]
@@ -66,7 +66,9 @@ def test_the_task_may_say_whether_order_counts(ask: Ask, judge_text: Judge) -> N
 
 def test_cells_by_hand(ask: Ask, judge_text: Judge) -> None:
     # gold: 4 rows x 2 cells; prediction: 2 rows x 1 cell, both there: precision 1, recall 2/8, rows 2/4
-    score = judge_text("cells", ask("SELECT id, name FROM customer"), "<answer>SELECT id FROM customer LIMIT 2</answer>")
+    score = judge_text(
+        "cells", ask("SELECT id, name FROM customer"), "<answer>SELECT id FROM customer LIMIT 2</answer>"
+    )
     assert score.value == pytest.approx((1 + 2 / 8 + 2 / 4) / 3)
     empty = ask("SELECT id FROM customer WHERE 0")
     assert judge_text("cells", empty, "<answer>SELECT name FROM customer WHERE 0</answer>").value == 1
@@ -150,7 +152,9 @@ def test_what_is_remembered_is_of_the_file_as_it_is(ask: Ask, judge_text: Judge,
         with closing(sqlite3.connect(path)) as connection:
             connection.executescript(f"DROP TABLE IF EXISTS t; CREATE TABLE t (x); INSERT INTO t VALUES ('{content}')")
         os.utime(path, ns=(at, at))
-        values.append(judge_text("execution", ask("SELECT 'one'", database=path), "<answer>SELECT x FROM t</answer>").value)
+        values.append(
+            judge_text("execution", ask("SELECT 'one'", database=path), "<answer>SELECT x FROM t</answer>").value
+        )
     assert values == [1, 0]
 
 
@@ -160,7 +164,8 @@ def test_an_unknown_way_to_match_is_said(ask: Ask, judge_text: Judge) -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{"style": "short"}, {"schema_tokens": 0}, {"seconds": 0}, {"databases": "/no/such/folder"}, {"world": "moon"}]
+    "options",
+    [{"style": "short"}, {"schema_tokens": 0}, {"seconds": 0}, {"databases": "/no/such/folder"}, {"world": "moon"}],
 )
 def test_bad_options_are_said(options: dict[str, Any]) -> None:
     with pytest.raises(UserError):

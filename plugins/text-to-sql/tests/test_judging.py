@@ -6,12 +6,12 @@ import asyncio
 from collections.abc import Callable
 
 import pytest
-from honewise_text_to_sql.judging import NEAR_MATCH, judge_reward, read_verdict
-from honewise_text_to_sql.presets import PRESETS
 
 from honewise import Completion, Domain, Task, Term
 from honewise.templates import load, render, slots_of
 from honewise.testing import FakeJudge
+from honewise_text_to_sql.judging import NEAR_MATCH, judge_reward, read_verdict
+from honewise_text_to_sql.presets import PRESETS
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,9 @@ def test_the_last_verdict_binds(reply: str, value: float) -> None:
     assert read_verdict(reply).value == value
 
 
-@pytest.mark.parametrize("reply", ["", "good", "Score: 3", "Score: -1", "Score: two", "I would say 1.5 of it", "Score: 1e9"])
+@pytest.mark.parametrize(
+    "reply", ["", "good", "Score: 3", "Score: -1", "Score: two", "I would say 1.5 of it", "Score: 1e9"]
+)
 def test_a_reply_without_a_verdict_on_the_scale_is_refused(reply: str) -> None:
     with pytest.raises(ValueError, match=r"score|Score"):
         read_verdict(reply)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from honewise_text_to_sql.linking import freeze, schema_items
-from honewise_text_to_sql.sqltext import parse_sql, split_statements, words
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from honewise_text_to_sql.linking import freeze, schema_items
+from honewise_text_to_sql.sqltext import parse_sql, split_statements, words
 
 NAMES = freeze({"singer": ["id", "name", "Age"], "concert": ["cid", "singer_id", "name"], "Order Details": ["größe"]})
 
@@ -72,7 +73,16 @@ def test_items(sql: str, items: dict[str, str]) -> None:
 
 @pytest.mark.parametrize(
     "sql",
-    ["", "SELECT FROM WHERE", "DROP TABLE singer", "SELECT 1; SELECT 2", "this is no query", "SELECT (((", "DELETE FROM singer", "'"],
+    [
+        "",
+        "SELECT FROM WHERE",
+        "DROP TABLE singer",
+        "SELECT 1; SELECT 2",
+        "this is no query",
+        "SELECT (((",
+        "DELETE FROM singer",
+        "'",
+    ],
 )
 def test_what_is_no_one_query_has_no_items(sql: str) -> None:
     assert used(sql) is None
@@ -113,8 +123,53 @@ def test_no_text_keeps_the_parser_busy(sql: str) -> None:
 @given(
     st.lists(
         st.sampled_from(
-            "select from where join on group by order limit with as ( ) , . * = 'x' \"y\" singer concert id name ? ; "
-            "union in not null case when end over cast [ ] { } :: -- /* 1e5 0x1 é 😀".split()
+            [
+                "select",
+                "from",
+                "where",
+                "join",
+                "on",
+                "group",
+                "by",
+                "order",
+                "limit",
+                "with",
+                "as",
+                "(",
+                ")",
+                ",",
+                ".",
+                "*",
+                "=",
+                "'x'",
+                '"y"',
+                "singer",
+                "concert",
+                "id",
+                "name",
+                "?",
+                ";",
+                "union",
+                "in",
+                "not",
+                "null",
+                "case",
+                "when",
+                "end",
+                "over",
+                "cast",
+                "[",
+                "]",
+                "{",
+                "}",
+                "::",
+                "--",
+                "/*",
+                "1e5",
+                "0x1",
+                "é",
+                "😀",
+            ]
         ),
         max_size=25,
     ).map(" ".join)
@@ -141,7 +196,10 @@ def test_the_tree_is_parsed_once_for_a_text() -> None:
     [
         ("a;b", ["a", "b"]),
         (" ;; a ; ", ["a"]),
-        ("SELECT ';' , \";\" , [;] , `;` -- ;\n , /* ; */ 1; b", ["SELECT ';' , \";\" , [;] , `;` -- ;\n , /* ; */ 1", "b"]),
+        (
+            "SELECT ';' , \";\" , [;] , `;` -- ;\n , /* ; */ 1; b",
+            ["SELECT ';' , \";\" , [;] , `;` -- ;\n , /* ; */ 1", "b"],
+        ),
         ("SELECT 'it''s;'; b", ["SELECT 'it''s;'", "b"]),
         ("SELECT 'open; b", ["SELECT 'open; b"]),
     ],
@@ -153,4 +211,13 @@ def test_statements_end_at_semicolons_outside_quotes(text: str, statements: list
 def test_words_know_their_place() -> None:
     sql = "SELECT a<>b, 'It''s' FROM \"X y\" -- no"
     assert [word.text for word in words(sql)] == ["select", "a", "!=", "b", ",", "'It''s'", "from", "x y"]
-    assert [sql[word.start : word.end] for word in words(sql)] == ["SELECT", "a", "<>", "b", ",", "'It''s'", "FROM", '"X y"']
+    assert [sql[word.start : word.end] for word in words(sql)] == [
+        "SELECT",
+        "a",
+        "<>",
+        "b",
+        ",",
+        "'It''s'",
+        "FROM",
+        '"X y"',
+    ]

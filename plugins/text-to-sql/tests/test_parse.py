@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from honewise_text_to_sql.parse import parse
 from hypothesis import given
 from hypothesis import strategies as st
 
 from honewise import Completion, Task
+from honewise_text_to_sql.parse import parse
 
 TASK = Task("0", {})
 

@@ -9,6 +9,11 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from honewise.errors import DataError
+from honewise.testing import data_slice
 from honewise_text_to_sql.schema import (
     Column,
     ForeignKey,
@@ -20,11 +25,6 @@ from honewise_text_to_sql.schema import (
     read_schema,
 )
 from honewise_text_to_sql.serialise import SchemaStyle, estimate_tokens, quote_name, serialise
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
-from honewise.errors import DataError
-from honewise.testing import data_slice
 
 
 def test_everything_of_a_database_is_read(shop: Path) -> None:
@@ -46,14 +46,18 @@ def test_everything_of_a_database_is_read(shop: Path) -> None:
 def test_a_key_that_names_only_its_table_means_the_primary_key(tmp_path: Path) -> None:
     path = tmp_path / "a.sqlite"
     with closing(sqlite3.connect(path)) as connection:
-        connection.executescript("CREATE TABLE p (x PRIMARY KEY, y); CREATE TABLE c (x REFERENCES P, z REFERENCES gone)")
+        connection.executescript(
+            "CREATE TABLE p (x PRIMARY KEY, y); CREATE TABLE c (x REFERENCES P, z REFERENCES gone)"
+        )
     assert read_schema(path).foreign_keys == (ForeignKey("c", "x", "p", "x"),)
 
 
 def test_a_view_over_nothing_is_left_out(tmp_path: Path) -> None:
     path = tmp_path / "a.sqlite"
     with closing(sqlite3.connect(path)) as connection:
-        connection.executescript("CREATE TABLE t (x); CREATE VIEW v AS SELECT x FROM t; DROP TABLE t; CREATE TABLE u (y)")
+        connection.executescript(
+            "CREATE TABLE t (x); CREATE VIEW v AS SELECT x FROM t; DROP TABLE t; CREATE TABLE u (y)"
+        )
     assert list(read_schema(path).names) == ["u"]
 
 
