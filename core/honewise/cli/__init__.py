@@ -16,6 +16,7 @@ COMMANDS = (
     "domains",
     "recipe",
     "run",
+    "report",
     "eval",
     "tasks",
     "score",
