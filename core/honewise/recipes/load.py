@@ -252,7 +252,10 @@ def _place(raw: dict[str, Any], folder: Path | None) -> list[Problem]:
     data = raw.get("data") if isinstance(raw.get("data"), dict) else {}
     assert isinstance(data, dict)
     for part in ("train", "held_out"):
-        place(data.get(part), "path", f"data.{part}.path")
+        spec = data.get(part)
+        place(spec, "path", f"data.{part}.path")
+        if isinstance(spec, dict) and spec.get("path") is None and spec.get("samples") is None:
+            spec["samples"] = part.replace("_", "-")  # the section's own name
     place(raw.get("policy"), "path", "policy.path")
     rubric = raw.get("rubric") if isinstance(raw.get("rubric"), dict) else {}
     assert isinstance(rubric, dict)

@@ -76,7 +76,7 @@ class DataSpec(Section):
     """Where tasks come from: the domain's own samples, or a data set on disk or on the hub."""
 
     samples: Literal["train", "held-out"] | None = None
-    """A split of the domain's own sample tasks. Not together with `path`."""
+    """A split of the domain's own sample tasks; left out, that of the section's name. Not together with `path`."""
     path: str | None = None
     """A file or folder of the data set in its published layout (looked up beside the recipe, then in the working
     directory), or a Hugging Face data set as `org/name:split`. Not together with `samples`."""
