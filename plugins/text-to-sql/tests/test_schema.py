@@ -187,7 +187,8 @@ def test_any_schema_in_any_budget_is_ddl_that_sqlite_takes(tables: list[Table], 
     assert estimate_tokens(text) <= max(tokens, estimate_tokens(shortest))
 
 
-WORDS = """abort action add after all alter always analyze and as asc attach autoincrement before begin between by cascade case
+WORDS = """
+abort action add after all alter always analyze and as asc attach autoincrement before begin between by cascade case
 cast check collate column commit conflict constraint create cross current current_date current_time
 current_timestamp database default deferrable deferred delete desc detach distinct do drop each else end escape
 except exclude exclusive exists explain fail filter first following for foreign from full generated glob group
@@ -196,7 +197,8 @@ last left like limit match materialized natural no not nothing notnull null null
 over partition plan pragma preceding primary query raise range recursive references regexp reindex release rename
 replace restrict returning right rollback row rows savepoint select set table temp temporary then ties to
 transaction trigger unbounded union unique update using vacuum values view virtual when where window with without
-true false"""
+true false
+"""
 
 
 @pytest.mark.parametrize("name", ["größe", "名前", "a b", 'a"b', "1a", "", "a-b", "_x", *WORDS.split()])

@@ -96,7 +96,7 @@ class Runner:
         result = run_sql(database, sql, self.limits)
         golds = self._gold(database, accepted, ordered)
         if not result.ok:
-            return Outcome(False, result.kind, result.error or result.kind, gold_problem=_fault(golds))
+            return Outcome(False, result.kind, f"{result.kind}: {result.error}", gold_problem=_fault(golds))
         return _compared(result, golds)
 
     def _gold(self, database: str, accepted: Sequence[str], ordered: bool | None) -> list[Gold]:
