@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
-__all__ = ["STATE", "ExactCheckpoints", "checkpoint_step", "newest_checkpoint", "publish"]
+__all__ = ["STATE", "ExactCheckpoints", "checkpoint_step", "newest_checkpoint", "publish", "stored_state"]
 
 STATE = "honewise_state.pt"
 _SAVING = ".saving"
@@ -65,6 +65,16 @@ def _checkpoints(folder: Path) -> list[Path]:
     return sorted(named, key=checkpoint_step)
 
 
+def stored_state(checkpoint: Path, rank: int = 0) -> dict[str, Any]:
+    """What ``ExactCheckpoints.exact_state`` gave on the process ``rank``."""
+    state: dict[str, Any] = torch.load(checkpoint / _state_file(rank), weights_only=True, map_location="cpu")
+    return state
+
+
+def _state_file(rank: int) -> str:
+    return STATE if rank == 0 else f"{STATE}.{rank}"
+
+
 class ExactCheckpoints:
     """Mixed into a trainer of transformers, before it in the order of bases."""
 
@@ -80,6 +90,14 @@ class ExactCheckpoints:
 
     def restore_exact_state(self, state: dict[str, Any]) -> None:
         """Take back what ``exact_state`` gave, before the first step after a resume."""
+
+    def go_on(self, checkpoint: Path | None, done: bool) -> None:
+        """Train; from ``checkpoint`` on, if there is one. Where nothing is left to do, its weights are loaded."""
+        if checkpoint is None or not done:
+            self.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)  # type: ignore[attr-defined]
+            return
+        self._load_from_checkpoint(str(checkpoint))  # type: ignore[attr-defined]
+        self.state.global_step = checkpoint_step(checkpoint)
 
     def _get_output_dir(self, trial: Any) -> str:  # noqa: ARG002 - the signature is transformers'
         return str(self._saving_into or self.args.output_dir)
@@ -97,8 +115,7 @@ class ExactCheckpoints:
             super()._save_checkpoint(model, trial)  # type: ignore[misc]
         finally:
             self._saving_into = None
-        rank = self.args.process_index
-        torch.save(self.exact_state(), drafts / name / (STATE if rank == 0 else f"{STATE}.{rank}"))
+        torch.save(self.exact_state(), drafts / name / _state_file(self.args.process_index))
         self.accelerator.wait_for_everyone()
         if self.args.should_save:
             if (folder / name).exists():
@@ -112,9 +129,7 @@ class ExactCheckpoints:
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         super()._load_optimizer_and_scheduler(checkpoint)  # type: ignore[misc]
         if checkpoint is not None:
-            rank = self.args.process_index
-            file = Path(checkpoint) / (STATE if rank == 0 else f"{STATE}.{rank}")
-            self.restore_exact_state(torch.load(file, weights_only=True, map_location=self.args.device))
+            self.restore_exact_state(stored_state(Path(checkpoint), self.args.process_index))
 
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
         """None: the run has a card of its own."""

@@ -80,7 +80,7 @@ def train_rl(
             ctx.progress.advance(checkpoint_step(checkpoint))
         try:
             with deferred_interrupt(interrupt, ctx.progress):
-                trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+                trainer.go_on(checkpoint, done=checkpoint is not None and checkpoint_step(checkpoint) >= stage.steps)
         except UnscoredBudgetExceeded:
             _save_before_stopping(trainer)
             raise

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -23,7 +24,7 @@ from honewise.runs.run import StageContext
 
 from .arguments import configure, convert
 from .callbacks import Interrupt, SecondsBudget, StepWriter, deferred_interrupt
-from .checkpoints import ExactCheckpoints, checkpoint_step, newest_checkpoint
+from .checkpoints import ExactCheckpoints, checkpoint_step, newest_checkpoint, stored_state
 from .rl import Trained
 
 __all__ = ["DemonstrationTrainer", "encode_demonstration", "sft_arguments", "train_sft"]
@@ -70,13 +71,18 @@ def train_sft(
             ctx.progress.advance(checkpoint_step(checkpoint))
         try:
             with deferred_interrupt(interrupt, ctx.progress):
-                trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+                trainer.go_on(checkpoint, done=checkpoint is not None and _is_done(checkpoint, stage, clock))
         finally:
             ctx.progress.done()
     policy.path = None
     policy.model.eval()
     last = ctx.store.metrics(ctx.stage).get(trainer.state.global_step, {})
     return Trained(trainer.state.global_step, time.perf_counter() - began, None, last)
+
+
+def _is_done(checkpoint: Path, stage: SftStage, clock: SecondsBudget) -> bool:
+    steps, spent = checkpoint_step(checkpoint), float(stored_state(checkpoint)["seconds"])
+    return spent >= clock.seconds or (stage.steps is not None and steps >= stage.steps)
 
 
 class EpochOrder(Sampler[int]):

@@ -335,7 +335,11 @@ class CreditTrainer(ExactCheckpoints, GRPOTrainer):
 
     def restore_exact_state(self, state: dict[str, Any]) -> None:
         self._step = state["step"]
-        self._buffered_inputs = state["buffer"]
+        device = self.accelerator.device
+        self._buffered_inputs = state["buffer"] and [
+            {name: value.to(device) if torch.is_tensor(value) else value for name, value in part.items()}
+            for part in state["buffer"]
+        ]
 
 
 def _named(name: str) -> Any:

@@ -1,0 +1,172 @@
+"""Killed anywhere and resumed, training ends with the very same weights, numbers and completions."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from honewise.engine.checkpoints import STATE, newest_checkpoint
+
+SUPPORT = Path(__file__).parents[1] / "support"
+
+RL: dict[str, Any] = {"kind": "rl", "stage": {"steps": 5, "save_every": 2, "keep": 2}}
+
+
+class Children:
+    """Runs in processes of their own; see ``support/resume_child.py``."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        environment = {**os.environ, "PYTHONPATH": str(SUPPORT), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1",
+                       "TOKENIZERS_PARALLELISM": "false"}  # fmt: skip
+        self.server = subprocess.Popen(
+            [sys.executable, str(SUPPORT / "resume_child.py")],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment,
+        )  # fmt: skip
+
+    def run(self, settings: dict[str, Any]) -> tuple[int, str]:
+        """How it ended, and what it printed."""
+        out = self.folder / "out.txt"
+        assert self.server.stdin is not None
+        assert self.server.stdout is not None
+        self.server.stdin.write(json.dumps({**settings, "out": str(out)}) + "\n")
+        self.server.stdin.flush()
+        return int(self.server.stdout.readline()), out.read_text("utf-8", "replace")
+
+    def outcome(self, settings: dict[str, Any], folder: Path, **more: Any) -> dict[str, Any]:
+        code, printed = self.run({**settings, "folder": str(folder), **more})
+        assert code == 0, printed[-3000:]
+        result: dict[str, Any] = json.loads(printed.splitlines()[-1])
+        return result
+
+    def killed_and_resumed(self, settings: dict[str, Any], folder: Path, death: str) -> dict[str, Any]:
+        code, printed = self.run({**settings, "folder": str(folder), "die": death})
+        assert code == -signal.SIGKILL, printed[-3000:]
+        return self.outcome(settings, folder, resume=True)
+
+
+@pytest.fixture(scope="module")
+def children(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Children]:
+    made = Children(tmp_path_factory.mktemp("children"))
+    yield made
+    made.server.terminate()
+    made.server.wait(timeout=20)
+
+
+def changed(**stage: Any) -> dict[str, Any]:
+    return {**RL, "stage": {**RL["stage"], **stage}}
+
+
+# Two iterations over each batch, so that saves fall within one; eight tasks, so that the second epoch begins at step 9.
+INNER = changed(steps=6, save_every=3, trainer={"num_iterations": 2})
+
+
+@pytest.fixture(scope="module")
+def whole(children: Children, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    return children.outcome(INNER, tmp_path_factory.mktemp("whole"))
+
+
+@pytest.mark.parametrize("death", ["sampling:3", "update:4", "saving:2", "renaming:2", "removing:2"])
+def test_killed_anywhere(death: str, children: Children, whole: dict[str, Any], tmp_path: Path) -> None:
+    """Checkpoint 3 stands in the middle of a batch that is trained on twice."""
+    again = children.killed_and_resumed(INNER, tmp_path, death)
+    assert again == whole
+    assert whole["steps"] == 6
+    assert len(whole["numbers"]) == 6
+    assert not (tmp_path / "rl" / ".saving").exists()
+
+
+def test_killed_before_the_first_checkpoint(children: Children, whole: dict[str, Any], tmp_path: Path) -> None:
+    assert children.killed_and_resumed(INNER, tmp_path, "sampling:1") == whole
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "death"),
+    [
+        ("second epoch", changed(steps=11, save_every=5), "update:11"),
+        ("epoch boundary", changed(steps=6, save_every=4), "update:5"),
+        ("lora", {**RL, "lora": True}, "sampling:4"),
+        ("lora with dropout", {**RL, "lora": True, "dropout": 0.2}, "sampling:4"),
+        ("accumulation", changed(trainer={"per_device_train_batch_size": 2}), "sampling:4"),
+        ("within a generation", changed(trainer={"per_device_train_batch_size": 2, "gradient_accumulation_steps": 2},
+                                        save_every=3), "update:4"),
+        ("reference", changed(trainer={"beta": 0.1}), "sampling:4"),
+        ("reference of an adapter", {**changed(trainer={"beta": 0.1}), "lora": True}, "sampling:4"),
+        ("adaptive entropy", changed(trainer={"use_adaptive_entropy": True, "entropy_target": 9.0}), "sampling:4"),
+    ],
+    ids=lambda value: value.replace(" ", "-") if isinstance(value, str) else "",
+)  # fmt: skip
+@pytest.mark.slow
+def test_every_kind_of_training(
+    name: str, settings: dict[str, Any], death: str, children: Children, tmp_path: Path
+) -> None:
+    uninterrupted = children.outcome(settings, tmp_path / "a")
+    resumed = children.killed_and_resumed(settings, tmp_path / "b", death)
+    for one in (uninterrupted, resumed):
+        one["reference"] = one["reference"] and one["reference"].replace(str(tmp_path / "a"), str(tmp_path / "b"))
+    assert resumed == uninterrupted
+
+
+def test_second_epoch_with_an_adapter(children: Children, tmp_path: Path) -> None:
+    """The default suite's share of the table above: an order of an epoch, an adapter, eight tasks at two a step."""
+    settings = {**changed(steps=6, save_every=5), "lora": True}
+    resumed = children.killed_and_resumed(settings, tmp_path / "b", "update:6")
+    assert resumed == children.outcome(settings, tmp_path / "a")
+
+
+@pytest.mark.parametrize("stage", [
+    {"steps": 9, "save_every": 4, "batch": 3, "trainer": {"learning_rate": 1e-3}},
+    {"steps": 9, "save_every": 4, "batch": 4, "trainer": {"per_device_train_batch_size": 2}},
+], ids=["ragged epochs", "accumulation"])  # fmt: skip
+def test_sft(stage: dict[str, Any], children: Children, tmp_path: Path) -> None:
+    settings = {"kind": "sft", "stage": stage}
+    whole = children.outcome(settings, tmp_path / "a")
+    assert children.killed_and_resumed(settings, tmp_path / "b", "sft:7") == whole
+    assert len(whole["numbers"]) == 9
+
+
+def test_ctrl_c_saves_and_the_run_goes_on(children: Children, whole: dict[str, Any], tmp_path: Path) -> None:
+    code, printed = children.run({**INNER, "folder": str(tmp_path), "die": "interrupt:2"})
+    assert code != 0
+    assert printed.rstrip().endswith("KeyboardInterrupt")
+    newest = newest_checkpoint(tmp_path / "rl")
+    assert newest is not None
+    assert newest.name == "checkpoint-3", "the step in which it was asked is finished"
+    assert children.outcome(INNER, tmp_path, resume=True) == whole
+
+
+def test_only_complete_checkpoints_are_chosen(tmp_path: Path) -> None:
+    assert newest_checkpoint(tmp_path / "nowhere") is None
+    for step, complete in ((2, True), (10, True), (12, False)):
+        folder = tmp_path / f"checkpoint-{step}"
+        folder.mkdir()
+        if complete:
+            (folder / STATE).touch()
+    (tmp_path / ".saving" / "checkpoint-14").mkdir(parents=True)
+    (tmp_path / "checkpoint-x").mkdir()
+    newest = newest_checkpoint(tmp_path)
+    assert newest is not None
+    assert newest.name == "checkpoint-10"
+    assert not (tmp_path / ".saving").exists()
+
+
+def test_the_reference_is_not_touched_by_a_resume(children: Children, tmp_path: Path) -> None:
+    settings = changed(steps=3, save_every=1, trainer={"beta": 0.1})
+    code, printed = children.run({**settings, "folder": str(tmp_path), "die": "sampling:3"})
+    assert code == -signal.SIGKILL, printed
+    files = sorted(path for path in (tmp_path / "rl" / "reference").rglob("*") if path.is_file())
+    before = [hashlib.sha256(path.read_bytes()).hexdigest() for path in files]
+    result = children.outcome(settings, tmp_path, resume=True)
+    assert result["reference"] == str(tmp_path / "rl" / "reference")
+    assert [hashlib.sha256(path.read_bytes()).hexdigest() for path in files] == before
+    assert result["numbers"]["1"]["kl"] == 0.0
+    assert result["numbers"]["3"]["kl"] > 0.0

@@ -1,0 +1,125 @@
+"""Training runs in processes of their own, which die where they are told to.
+
+Reads settings from its standard input, a JSON object a line; each is run in a fork of this process, which has
+everything imported and has started no thread. The run's output goes to the file ``out``; how it ended is printed as a
+line.
+
+A run prints the hash of the weights it ends with. Where to die is ``"sampling:3"`` (in the third generation),
+``"update:3"`` (after the third optimizer step, before anything is stored), ``"saving:2"`` (in the second checkpoint,
+with half of its files written), ``"renaming:2"`` (with all of them written and nothing renamed), ``"removing:2"`` (after
+the rename, before old ones go), ``"sft:3"`` (in the third update of ``sft``) or ``"interrupt:3"`` (Ctrl-C in the third
+generation).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+import tiny_world as world
+import torch
+
+from honewise.engine import checkpoints
+from honewise.engine.sft import train_sft
+from honewise.engine.trainer import CreditTrainer
+from honewise.recipes.schema import LoraSpec, SftStage
+
+
+def die_in(owner: Any, name: str, at: int, how: int = signal.SIGKILL) -> None:
+    """The call number ``at`` of ``owner.name`` sends a signal to this process before it does its work."""
+    real, calls = getattr(owner, name), [0]
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        calls[0] += 1
+        if calls[0] == at:
+            os.kill(os.getpid(), how)
+        return real(*args, **kwargs)
+
+    setattr(owner, name, call)
+
+
+def arrange(death: str | None) -> None:
+    if death is None:
+        return
+    where, _, count = death.partition(":")
+    at = int(count)
+    if where == "sampling":
+        die_in(CreditTrainer, "_generate_single_turn", at)
+    elif where == "interrupt":
+        die_in(CreditTrainer, "_generate_single_turn", at, signal.SIGINT)
+    elif where == "update":
+        from honewise.engine.callbacks import StepWriter
+
+        die_in(StepWriter, "on_log", at)
+    elif where == "saving":
+        die_in(CreditTrainer, "_save_rng_state", at)
+    elif where == "renaming":
+        die_in(checkpoints, "publish", at)
+    elif where == "removing":
+        die_in(checkpoints, "_checkpoints", at)
+    elif where == "sft":
+        die_in(torch.optim.AdamW, "step", at)
+    else:
+        raise ValueError(death)
+
+
+def digest(model: Any) -> str:
+    whole = hashlib.sha256()
+    for name, value in sorted(model.state_dict().items()):
+        if ".ref." not in name:
+            whole.update(name.encode() + value.detach().cpu().numpy().tobytes())
+    return whole.hexdigest()
+
+
+def main(settings: dict[str, Any]) -> None:
+    torch.set_num_threads(1)
+    arrange(settings.get("die"))
+    lora = LoraSpec(r=4, alpha=8, dropout=settings.get("dropout", 0.0)) if settings.get("lora") else None
+    policy = world.policy(lora=lora)
+    ctx = world.context(Path(settings["folder"]), settings["kind"], resume=settings.get("resume", False))
+    if settings["kind"] == "rl":
+        trained, _ = world.train(ctx, world.rl_stage(**settings["stage"]), policy)
+    else:
+        pairs = [(task, f"{task.inputs['word']} it is") for task in world.tasks()]
+        trained = train_sft(ctx, SftStage(**settings["stage"]), policy, pairs)
+    numbers = ctx.store.metrics(settings["kind"])
+    steady = {
+        str(step): {name: value for name, value in one.items() if "seconds" not in name and "time" not in name}
+        for step, one in numbers.items()
+    }
+    rollouts = [row.scored.completion.text for row in ctx.store.rollouts(settings["kind"])]
+    print(json.dumps({"weights": digest(policy.model), "steps": trained.steps, "numbers": steady, "texts": rollouts,
+                      "reference": trained.reference}))  # fmt: skip
+
+
+def forked(settings: dict[str, Any]) -> int:
+    """The exit status, negative where a signal ended it."""
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            output = os.open(settings["out"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+            os.dup2(output, 1)
+            os.dup2(output, 2)
+            main(settings)
+            code = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
+    _, status = os.waitpid(child, 0)
+    return os.waitstatus_to_exitcode(status)
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    for line in sys.stdin:
+        print(forked(json.loads(line)), flush=True)
