@@ -72,7 +72,22 @@ def test_requests_are_answered_in_a_session_of_its_own_with_empty_input(worker: 
 
 @pytest.mark.parametrize(
     "value",
-    [None, True, 0, -(2**80), 1.5, float("inf"), "", "naïve", "\ud800", "\0", b"", b"\x00\xff", [], [1, [2.0, "x", b"y"]]],
+    [
+        None,
+        True,
+        0,
+        -(2**80),
+        1.5,
+        float("inf"),
+        "",
+        "naïve",
+        "\ud800",
+        "\0",
+        b"",
+        b"\x00\xff",
+        [],
+        [1, [2.0, "x", b"y"]],
+    ],
 )
 def test_plain_values_travel_both_ways(value: Any) -> None:
     with WorkerProcess("honewise.sandbox.worker:echo") as echo:
@@ -212,7 +227,7 @@ def test_scrubbing_looks_at_names_and_at_urls() -> None:
 @pytest.mark.parametrize("target", ["sandbox_targets:unimportable", "no_such_module:f", "sandbox_targets:missing"])
 def test_a_target_that_cannot_be_built_says_why(target: str) -> None:
     worker = WorkerProcess(target)
-    with pytest.raises(WorkerRaised, match="ModuleNotFoundError|AttributeError"):
+    with pytest.raises(WorkerRaised, match=r"ModuleNotFoundError|AttributeError"):
         worker.wait_ready()
     assert not worker.alive
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from honewise.errors import SandboxError
 
-__all__ = ["TABLE_VALUED", "Identity", "identity", "make_known", "open_guarded"]
+__all__ = ["TABLE_VALUED", "Identity", "identity", "make_known", "open_guarded", "refuse_long_formats"]
 
 Identity = tuple[int, ...]
 
@@ -26,6 +26,7 @@ _FUNCTIONS = frozenset(
 _PRAGMAS = frozenset(
     ["foreign_key_list", "index_info", "index_list", "index_xinfo", "table_info", "table_list", "table_xinfo"]
 )
+_NEEDED_BY_FTS5 = "data_version"
 TABLE_VALUED = re.compile(r"\b(json_each|json_tree|pragma_(?:" + "|".join(_PRAGMAS) + r"))\b", re.IGNORECASE)
 """The table-valued functions that a statement may use."""
 _LIMITS = {
@@ -99,6 +100,27 @@ def open_guarded(
     return connection
 
 
+def refuse_long_formats(connection: sqlite3.Connection, value_bytes: int) -> None:
+    """Make ``printf`` and ``format`` fail where the text would pass the limit, as all other functions do.
+
+    SQLite's own give NULL then, which is an answer. These cost ten times as much, and are not to be had in views.
+    """
+    plain = sqlite3.connect(":memory:", check_same_thread=False)
+    plain.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, value_bytes)
+
+    def printf(*values: str | bytes | float | None) -> str | None:
+        slots = "?" + ", ?" * (len(values) - 1)
+        made: str | None = plain.execute(f"SELECT printf({slots})", values).fetchone()[0] if values else None
+        if made is None and values and values[0] is not None:
+            longer = plain.execute(f"SELECT printf('x' || {slots})", values).fetchone()[0]
+            if longer is None:  # not because the text is empty, then
+                raise OverflowError
+        return made
+
+    for name in ("printf", "format"):
+        connection.create_function(name, -1, printf, deterministic=True)
+
+
 def _immutable(path: str) -> sqlite3.Connection:
     uri = Path(path).absolute().as_uri() + "?mode=ro&immutable=1"
     return sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, cached_statements=0)
@@ -138,6 +160,6 @@ def _authorize(action: int, first: str | None, second: str | None, _database: st
         return sqlite3.SQLITE_OK
     if action == sqlite3.SQLITE_FUNCTION:
         return sqlite3.SQLITE_DENY if (second or "").lower() in _FUNCTIONS else sqlite3.SQLITE_OK
-    if action == sqlite3.SQLITE_PRAGMA and (first or "").lower() in _PRAGMAS:
+    if action == sqlite3.SQLITE_PRAGMA and (first in _PRAGMAS or first == _NEEDED_BY_FTS5):
         return sqlite3.SQLITE_OK
     return sqlite3.SQLITE_DENY

@@ -30,7 +30,7 @@ from typing import Any, Literal
 
 from honewise.errors import SandboxError
 
-from .database import TABLE_VALUED, Identity, identity, make_known, open_guarded
+from .database import TABLE_VALUED, Identity, identity, make_known, open_guarded, refuse_long_formats
 from .tokens import only_statement, tokens
 from .worker import running_model_text
 
@@ -86,9 +86,11 @@ _TOO_LARGE = re.compile(
     r"|LIKE or GLOB pattern too complex|string or blob too big|query string is too large"
 )
 _FIRST_WORD = re.compile(r"\s*+([A-Za-z]++)")
+_FORMATS = re.compile(r"\b(?:printf|format)\s*+\(", re.IGNORECASE)
 _STEPS = 1000
 _ROW_BYTES = 64
 _MAX_OPEN = 32
+_Key = tuple[str, SqlLimits, bool]
 _BY_CODE: dict[int, Kind] = {
     sqlite3.SQLITE_INTERRUPT: "timeout",
     sqlite3.SQLITE_TOOBIG: "too_large",
@@ -112,18 +114,19 @@ _OURS = frozenset(
 
 def run(database: str, sql: str, limits: SqlLimits, *, model_text: bool) -> SqlResult:
     """Run one statement here. ``model_text``: whom a hang or crash is blamed on. Raises ``SandboxError``."""
+    key = (database, limits, _FORMATS.search(sql) is not None)
     with _lock:
         with running_model_text(False):
-            connection = _connection(database, limits)
+            connection = _connection(key)
         started = time.perf_counter()
         try:
             with running_model_text(model_text):
                 result = _execute(connection, sql, limits)
         except SandboxError as error:
-            _forget(database, limits)
+            _forget(key)
             raise SandboxError(f"the database {database!r} cannot be read: {error}") from None
         if result.kind == "memory":
-            _forget(database, limits)
+            _forget(key)
         return replace(result, seconds=time.perf_counter() - started)
 
 
@@ -194,7 +197,7 @@ def _explained(connection: sqlite3.Connection, sql: str, limits: SqlLimits, erro
         raise SandboxError(said)
     kind = _BY_CODE.get(primary)
     if kind is None:
-        if said.startswith("not authorized"):
+        if said.startswith(("not authorized", "unsafe use of")):
             kind = "denied"
         elif _TOO_LARGE.match(said):
             kind = "too_large"
@@ -228,19 +231,19 @@ def _lenient(raw: bytes) -> str:
 
 
 _lock = threading.Lock()
-_open: OrderedDict[tuple[str, SqlLimits], tuple[Identity, sqlite3.Connection]] = OrderedDict()
+_open: OrderedDict[_Key, tuple[Identity, sqlite3.Connection]] = OrderedDict()
 _left_by_fork: list[object] = []
 
 
-def _connection(database: str, limits: SqlLimits) -> sqlite3.Connection:
+def _connection(key: _Key) -> sqlite3.Connection:
     """A guarded connection to the file as it is now; the latest few stay open."""
+    database, limits, formats = key
     now = identity(database)
-    key = (database, limits)
     found = _open.get(key)
     if found is not None and found[0] == now:
         _open.move_to_end(key)
         return found[1]
-    _forget(database, limits)
+    _forget(key)
     connection = open_guarded(
         database,
         now,
@@ -248,14 +251,16 @@ def _connection(database: str, limits: SqlLimits) -> sqlite3.Connection:
         statement_bytes=limits.statement_bytes,
         memory_bytes=limits.memory_bytes,
     )
+    if formats:
+        refuse_long_formats(connection, limits.value_bytes)
     _open[key] = (now, connection)
     while len(_open) > _MAX_OPEN:
         _open.popitem(last=False)[1][1].close()
     return connection
 
 
-def _forget(database: str, limits: SqlLimits) -> None:
-    found = _open.pop((database, limits), None)
+def _forget(key: _Key) -> None:
+    found = _open.pop(key, None)
     if found is not None:
         found[1].close()
 
