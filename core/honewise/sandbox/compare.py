@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from typing import Any
 
 from .tokens import tokens
@@ -84,6 +85,7 @@ def soft_f1(gold_rows: Rows, rows: Rows, *, ordered: bool) -> float:
     return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
 
 
+@lru_cache(maxsize=4096)  # asked once per completion of a task
 def is_ordered(sql: str) -> bool:
     """True where the first statement of ``sql`` has an ORDER BY of its own: not in a string, a quoted name, a
     comment, a subquery, a common table expression, a window or an aggregate.

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import astuple
+from functools import lru_cache
 from pathlib import Path
 
 from honewise.errors import SandboxError
@@ -25,6 +26,7 @@ from .worker import inside_worker
 __all__ = ["Kind", "SqlLimits", "SqlResult", "close", "reference_result", "run_sql"]
 
 _DEFAULT = SqlLimits()
+_plain = lru_cache(maxsize=64)(astuple)  # which copies deeply, and is asked for every completion
 
 
 def run_sql(database: str | Path, sql: str, limits: SqlLimits = _DEFAULT) -> SqlResult:
@@ -49,7 +51,7 @@ def reference_result(database: str | Path, sql: str, limits: SqlLimits = _DEFAUL
     processes that have the same (see ``gold``). Raises ``SandboxError`` where the statement does not run to its end.
     """
     path = os.path.abspath(database)
-    key = (path, guard.identity(path), sql, astuple(limits))
+    key = (path, guard.identity(path), sql, _plain(limits))
     result = gold.cache.get(key)
     if result is None:
         run = guard.run if inside_worker() else _served
