@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from honewise_text_to_sql.domain import text_to_sql
 
 from honewise import Rubric, Scored, Task
 from honewise.data import TaskSet, load_tasks
 from honewise.scoring import Row, Scorer
 from honewise.testing import data_slice
+from honewise_text_to_sql.domain import text_to_sql
 
 Rows = Sequence[tuple[Any, ...]]
 RUBRIC = Rubric({"execution": 1, "syntax": 1}, correct="execution")

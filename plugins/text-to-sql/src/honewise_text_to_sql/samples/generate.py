@@ -37,7 +37,7 @@ WORLDS: dict[str, tuple[tuple[tuple[Template, float], ...], Mapping[str, Databas
 DEMONSTRATIONS, TRAIN, HELD_OUT = 400, 3000, 600
 """How many tasks each split has."""
 
-_SHARES: tuple[tuple[int, Split], ...] = ((2, "demonstrations"), (4, "held-out"), (10, "train"))
+_SHARES: tuple[tuple[int, Split], ...] = ((3, "demonstrations"), (6, "held-out"), (10, "train"))
 _MOST_ROWS = 120
 _DRAWS_PER_TASK = 40
 
@@ -75,7 +75,14 @@ def generate(split: Split, world: str = "simple", seed: int = 0) -> tuple[Task, 
             tasks.append(task)
             if len(tasks) == wanted:
                 break
-    return tuple(tasks)
+    return tuple(_new_queries_first(tasks) if split == "demonstrations" else tasks)
+
+
+def _new_queries_first(tasks: list[Task]) -> list[Task]:
+    """So that a warm-up on the first few sees as many different queries as it can."""
+    first = {(task.meta["db_id"], task.reference["sql"][0]): task.id for task in reversed(tasks)}
+    ids = set(first.values())
+    return [t for t in tasks if t.id in ids] + [t for t in tasks if t.id not in ids]
 
 
 def _open(name: str) -> sqlite3.Connection:

@@ -28,10 +28,10 @@ _COUNTS = (
     "give me the count of {t} {1}",
 )
 AGGREGATES = {
-    "MAX": ("highest", "largest", "maximum"),
-    "MIN": ("lowest", "smallest", "minimum"),
-    "AVG": ("average", "mean", "typical"),
-    "SUM": ("total", "summed", "overall"),
+    "MAX": ("highest", "largest"),
+    "MIN": ("lowest", "smallest"),
+    "AVG": ("average", "mean"),
+    "SUM": ("total", "summed"),
 }
 
 
