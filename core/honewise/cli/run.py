@@ -104,12 +104,9 @@ def _short(name: str) -> str:
 def _plan(materials: Materials) -> None:
     recipe, rubric = materials.recipe, materials.scorer.rubric
     print(f"{recipe.name}: a run in {recipe.runs_dir}/, nothing has been done yet")
-    if any(isinstance(stage, SftStage | RlStage) and stage.trainer for stage in recipe.stages.values()) and (
-        importlib.util.find_spec("trl") is None
-    ):
-        note(
-            "trainer: arguments could not be checked, because TRL is not installed; run: pip install 'honewise[train]'"
-        )
+    given = any(isinstance(stage, SftStage | RlStage) and stage.trainer for stage in recipe.stages.values())
+    if given and importlib.util.find_spec("trl") is None:
+        note("trainer: not checked, because TRL is not installed; run: pip install 'honewise[train]'")
     rows = [
         ("domain", f"{recipe.domain.use} {_options(recipe.domain.options)}".strip()),
         ("train", f"{len(materials.train)} tasks from {materials.train.source}, read as {materials.train.format}"),
