@@ -15,10 +15,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from doc_tables import DOCS, TABLES, standing
 
-from honewise.checks import DOMAIN_CHECKS, PRESET_CHECKS, REWARD_CHECKS
-
-DOCS = Path(__file__).parents[1] / "core" / "docs"
 PAGES = sorted(DOCS.glob("*.md"))
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _FILE = re.compile(r"# file: (\S+)\n")
@@ -35,12 +33,6 @@ def blocks(page: Path) -> Iterator[Block]:
     text = page.read_text(encoding="utf-8")
     for match in _BLOCK.finditer(text):
         yield Block(match[1], match[2], text[: match.start()].count("\n") + 1)
-
-
-def section(page: str, name: str) -> str:
-    text = (DOCS / page).read_text(encoding="utf-8")
-    assert text.count(f"<!-- {name} -->") == 1, f"{page} has no place for {name}"
-    return text.partition(f"<!-- {name} -->\n")[2].partition(f"<!-- /{name} -->")[0]
 
 
 def test_the_pages_are_there() -> None:
@@ -84,13 +76,7 @@ def _anchors(text: str) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", title.lower()).strip().replace(" ", "-") for title in titles}
 
 
-def checks_table() -> str:
-    lines = ["| check | of | what holds |", "|---|---|---|"]
-    kinds = {"the domain": DOMAIN_CHECKS, "each reward": REWARD_CHECKS, "each preset": PRESET_CHECKS}
-    for kind, checks in kinds.items():
-        lines += [f"| `{name}` | {kind} | {check.promise} |" for name, check in checks.items()]
-    return "\n".join(lines) + "\n"
-
-
-def test_the_table_of_checks_is_that_of_the_code() -> None:
-    assert section("plugins.md", "checks") == checks_table()
+@pytest.mark.parametrize("name", TABLES)
+def test_tables_are_those_of_the_code(name: str) -> None:
+    page, table = TABLES[name]
+    assert standing(name) == table(), f"{page} is out of date; run: python tests/support/doc_tables.py"
