@@ -26,7 +26,7 @@ FRACTION = (
     "stages.rl.prompts=2",
     "stages.rl.samples=4",
     "stages.rl.save_every=2",
-    "stages.rl.trainer={max_completion_length: 16, num_iterations: 2, learning_rate: 1e-3}",
+    "stages.rl.trainer={max_completion_length: 16, num_iterations: 2, learning_rate: 1e-3}",  # samples every other step
     "stages.evaluate.samples=2",
 )
 
@@ -96,7 +96,7 @@ def test_the_whole_recipe_ends_with_before_and_after(whole: tuple[Path, str, str
     assert (run / "recipe.yaml").is_file()
     told = [line.split() for line in err.splitlines()]
     assert ["step", "total", "correct", "digits", "steps", "form"] in told
-    assert sum(line[:1] == [str(step)] for step in range(1, 9) for line in told) == 8
+    assert [line[0] for line in told if len(line) == 6 and line[0].isdecimal()] == ["1", "3", "5", "7"]
     with Store(run / "run.sqlite", readonly=True) as store:
         assert store.fact("state") == "finished"
         assert store.steps("rl") == list(range(1, 9))
