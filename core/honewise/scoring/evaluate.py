@@ -11,7 +11,7 @@ import random
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from honewise.contracts import Completion, Reward, Task
@@ -42,10 +42,13 @@ class Plan:
     """The function with its options bound; None where it lives in workers only."""
     seconds: float = 5.0
     """Deadline per completion."""
+    wants: frozenset[str] = field(init=False)
+    """The arguments that the function takes; kept, because looking them up costs more than most rewards."""
+    batch: bool = field(init=False)
 
-    @property
-    def wants(self) -> frozenset[str]:
-        return self.reward.arguments
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "wants", self.reward.arguments)
+        object.__setattr__(self, "batch", bool(self.wants & {"tasks", "completions"}))
 
 
 @dataclass(slots=True)
@@ -114,7 +117,7 @@ def evaluate(
         rows = [row for row, job in enumerate(jobs) if index in job.todo]
         plan = plans[index]
         waiting = [row for row in rows if _gate(row, index, plan, jobs[row], emit)]
-        for group in [waiting] if plan.reward.batch and waiting else [[row] for row in waiting]:
+        for group in [waiting] if plan.batch and waiting else [[row] for row in waiting]:
             watch.begin(group[0], index, plan.seconds * len(group))
             outcomes = _call(plan, [jobs[row] for row in group])
             watch.end()
@@ -133,7 +136,14 @@ def parse_text(parse: Callable[[str, Task], Completion], job: Job) -> Completion
             return f"the domain's parser gave {type(completion).__name__}, not a Completion"
         if completion.text != job.text:
             return "the domain's parser changed the text; spans would stand in the wrong place"
-        return replace(completion, tokens=job.tokens, truncated=job.truncated, answer=_json(completion.answer))
+        return Completion(
+            job.text,
+            _json(completion.answer),
+            completion.pieces,
+            job.tokens,
+            job.truncated,
+            completion.segments,
+        )
     except KeyboardInterrupt:
         raise
     except BaseException as error:
@@ -200,7 +210,7 @@ def _results(plan: Plan, jobs: Sequence[Job]) -> Sequence[object] | str:
     hostile = plan.reward.cost == "process"
     with running_model_text() if hostile else nullcontext():
         result = plan.call(**arguments)
-        if not plan.reward.batch:
+        if not plan.batch:
             return [result]
         try:
             results = list(result)

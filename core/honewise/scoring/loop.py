@@ -111,7 +111,7 @@ async def _call(plan: Plan, jobs: list[Job], judge: Judge | None) -> list[Outcom
     began = time.perf_counter()
     try:
         result = await asyncio.wait_for(_await(plan, jobs, judge), deadline)
-        results: list[object] = list(result) if plan.reward.batch else [result]
+        results: list[object] = list(result) if plan.batch else [result]
     except TimeoutError:
         return _all(plan, jobs, f"deadline of {deadline:g} s passed", began)
     except JudgeError as error:

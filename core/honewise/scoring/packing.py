@@ -37,25 +37,35 @@ def plain(value: Any) -> Any:
 
 
 def pack_completion(completion: Completion) -> list[Any]:
-    """All but the text, which the other side has, and what core fills in."""
-    text = completion.text
-    pieces = {
-        name: [piece.start, len(piece.text) if text[piece.start : piece.end] == piece.text else piece.text]
-        for name, piece in completion.pieces.items()
-    }
-    return [completion.answer, pieces, [list(segment) for segment in completion.segments]]
+    """All but what the other side has: the text, its counts, and every copy of a part of it."""
+    text, answer = completion.text, completion.answer
+    at = text.rfind(answer) if isinstance(answer, str) else -1
+    packed: list[Any] = [
+        [answer] if at < 0 else [at, len(answer)],
+        {
+            name: [piece.start, len(piece.text) if _stands(piece, text) else piece.text]
+            for name, piece in completion.pieces.items()
+        },
+    ]
+    if completion.segments:
+        packed.append([list(segment) for segment in completion.segments])
+    return packed
+
+
+def _stands(piece: Piece, text: str) -> bool:
+    return piece.start >= 0 and text.startswith(piece.text, piece.start)
 
 
 def unpack_completion(packed: Sequence[Any], text: str, tokens: int, truncated: bool) -> Completion:
-    answer, pieces, segments = packed
+    answer, pieces, *segments = packed
     return Completion(
-        text=text,
-        answer=answer,
-        pieces={
+        text,
+        answer[0] if len(answer) == 1 else text[answer[0] : answer[0] + answer[1]],
+        {
             name: Piece(text[start : start + what] if isinstance(what, int) else what, start)
             for name, (start, what) in pieces.items()
         },
-        tokens=tokens,
-        truncated=truncated,
-        segments=tuple([(start, end, role) for start, end, role in segments]),
+        tokens,
+        truncated,
+        tuple([(start, end, role) for start, end, role in segments[0]]) if segments else (),
     )

@@ -280,7 +280,7 @@ class Pool:
             self._give_up(work, left, why)
             return
         assert culprit is not None
-        shared = plan != PARSE and self._plans[plan].reward.batch and len(left) > 1
+        shared = plan != PARSE and self._plans[plan].batch and len(left) > 1
         again = not timed_out and work.crashes[culprit, plan] == 0
         if shared:
             self._requeue(work, left, alone=True)

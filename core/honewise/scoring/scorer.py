@@ -317,7 +317,7 @@ class Scorer:
 
     def _submit(self, phase: Phase, index: int, job: Job, early: dict[tuple[int, str], Future[list[Outcome]]]) -> None:
         for plan in self._plans:
-            batch = plan.reward.batch
+            batch = plan.batch
             if plan.name in phase.names and not job.broken and not batch and gate_outcome(plan, job.raw) is None:
                 early[index, plan.name] = self._loop.submit(plan, [job])
 
@@ -336,7 +336,7 @@ class Scorer:
                 if decided is not None:
                     outcomes[index][plan.name] = decided
                     job.note(plan, decided)
-                elif plan.reward.batch:
+                elif plan.batch:
                     waiting.append(index)
                 else:
                     calls.append((plan, [index], early.get((index, plan.name)) or self._loop.submit(plan, [job])))
