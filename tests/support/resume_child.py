@@ -6,7 +6,7 @@ line.
 
 A run prints the hash of the weights it ends with. Where to die is ``"sampling:3"`` (in the third generation),
 ``"update:3"`` (after the third optimizer step, before anything is stored), ``"saving:2"`` (in the second checkpoint,
-with half of its files written), ``"renaming:2"`` (with all of them written and nothing renamed), ``"removing:2"`` (after
+with half of its files written), ``"renaming:2"`` (with all written and nothing renamed), ``"removing:2"`` (after
 the rename, before old ones go), ``"sft:3"`` (in the third update of ``sft``) or ``"interrupt:3"`` (Ctrl-C in the third
 generation).
 """

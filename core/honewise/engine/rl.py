@@ -165,7 +165,8 @@ def _check_lengths(ctx: StageContext, policy: Policy, tasks: Sequence[Task], com
     context = policy.context
     if context is None:
         return
-    lengths = [len(prompt_ids(policy.tokenizer, task.prompt)) for task in tasks]
+    with quiet():
+        lengths = [len(prompt_ids(policy.tokenizer, task.prompt)) for task in tasks]
     over = sum(length + completion > context for length in lengths)
     if over:
         ctx.progress.note(

@@ -182,13 +182,13 @@ def _rows(
     """Encoded demonstrations; those that the model cannot hold are left out, and it is said."""
     if not pairs:
         raise UserError("sft: no training task has a gold completion, so there is nothing to show")
-    rows = [encode_demonstration(policy.tokenizer, task.prompt, gold) for task, gold in pairs]
+    with quiet():
+        rows = [encode_demonstration(policy.tokenizer, task.prompt, gold) for task, gold in pairs]
     limit = convert("sft", stage.trainer).get("max_length") or policy.context
     kept = [row for row in rows if limit is None or len(row["input_ids"]) <= limit]
     if not kept:
         raise UserError(f"sft: every demonstration is longer than {limit} tokens; raise the policy's context")
     if len(kept) < len(rows):
-        ctx.progress.note(
-            f"{len(rows) - len(kept)} of {len(rows)} demonstrations are longer than {limit} tokens: left out"
-        )
+        over = len(rows) - len(kept)
+        ctx.progress.note(f"{over} of {len(rows)} demonstrations are longer than {limit} tokens and left out")
     return kept

@@ -20,7 +20,7 @@ from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
 from honewise.progress import Progress, Silent
 
-from .policy import Policy
+from .policy import Policy, quiet
 from .text import decode_text, prompt_ids
 
 __all__ = ["Sample", "derive_seed", "generate", "sample", "stop_ids"]
@@ -62,7 +62,8 @@ def sample(
     ``progress`` is advanced by completions; the caller has started it.
     """
     tokenizer, progress = policy.tokenizer, progress or Silent()
-    encoded = [prompt_ids(tokenizer, prompt) for prompt in prompts]
+    with quiet():
+        encoded = [prompt_ids(tokenizer, prompt) for prompt in prompts]
     order = sorted(range(len(prompts)), key=lambda i: (-len(encoded[i]), i))
     results: list[list[Sample]] = [[] for _ in prompts]
     stop = stop_ids(policy.model, tokenizer)
