@@ -134,7 +134,11 @@ def test_unknown_correctness_has_no_total_under_a_cap() -> None:
         ({"a": math.nan}, {}, "finite numbers"),
         ({"a": Term(otherwise=math.inf)}, {}, "finite numbers"),
         ({"a": 1}, {"cap_wrong": True}, "needs the rubric's 'correct'"),
-        ({"a": 1, "b": 1}, {"cap_wrong": True, "correct": "a", "b": (-math.inf, 1.0)}, "clip it to a finite one"),
+        (
+            {"a": 1, "b": 1},
+            {"cap_wrong": True, "correct": "a", "b": (-math.inf, 1.0)},
+            "finite range of every reward; 'b'",
+        ),
         ({"a": 1, "cap": 1}, {"cap_wrong": True, "correct": "a"}, "the cap itself"),
     ],
 )

@@ -209,5 +209,5 @@ def _check_cap(rubric: BoundRubric) -> None:
         ends = [_transform(rubric.term(name), rubric.bounds[name], end) for end in rubric.bounds[name]]
         if not all(math.isfinite(end) for end in ends):
             raise UserError(
-                f"cap_wrong needs a finite range of reward {name!r}, this is {rubric.bounds[name]}; clip it to a finite one"
+                f"cap_wrong needs a finite range of every reward; {name!r} has {rubric.bounds[name]}: clip it"
             )
