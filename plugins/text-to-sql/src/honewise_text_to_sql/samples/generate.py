@@ -16,7 +16,7 @@ from typing import Any, Literal
 from honewise import Task
 from honewise.errors import UnknownName
 
-from ..tasks import make_task
+from honewise_text_to_sql.tasks import make_task
 from .databases import database
 from .fields import FEW_WORDS, FIELDS
 from .joins import JOINS, MORE_JOINS
@@ -34,7 +34,7 @@ WORLDS: dict[str, tuple[tuple[tuple[Template, float], ...], Mapping[str, Databas
     "joins": (JOINS, FIELDS),
     "all": (SIMPLE + MORE + JOINS + MORE_JOINS, FIELDS),
 }
-DEMONSTRATIONS, TRAIN, HELD_OUT = 400, 3000, 600
+DEMONSTRATIONS, TRAIN, HELD_OUT = 400, 2000, 600
 """How many tasks each split has."""
 
 _SHARES: tuple[tuple[int, Split], ...] = ((3, "demonstrations"), (6, "held-out"), (10, "train"))
