@@ -264,3 +264,12 @@ def test_a_connection_is_as_guarded_after_an_attack_as_before(run: Any, database
     assert run(database, "SELECT sum(value) FROM json_each('[1, 2]')").rows == [(3,)]
     assert run(database, "SELECT value, changes() FROM json_each('[1]'), pragma_journal_mode").kind == "denied"
     assert run(database, "WITH x AS (SELECT * FROM json_each('[1]')) DELETE FROM pet").kind == "denied"
+
+
+@pytest.mark.parametrize("name", ["endless: recursion", "endless: cross join of sums", "memory: sort"])
+def test_what_sqlite_itself_can_stop_costs_no_process(run: Any, name: str, database: Path) -> None:
+    assert run(database, "SELECT 1").ok
+    pid = run.worker.pid
+    assert run(database, ATTACKS[name][0]).kind in ("timeout", "memory")
+    assert run.worker.alive
+    assert run.worker.pid == pid
