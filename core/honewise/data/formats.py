@@ -83,16 +83,16 @@ def _task(row: Mapping[str, Any], where: str, index: int) -> Task:
     if unknown:
         raise DataError(f"{where}: unknown key {unknown[0]!r}; a task has {', '.join(sorted(_FIELDS))}")
     for key in ("inputs", "reference", "meta"):
-        if not isinstance(row.get(key) or {}, Mapping):
+        if row.get(key) is not None and not isinstance(row[key], Mapping):
             raise DataError(f"{where}: {key!r} must be an object, this is {type(row[key]).__name__}")
-    if "inputs" not in row:
+    if row.get("inputs") is None:
         raise DataError(f"{where}: 'inputs' is missing: an object with what the prompt may show")
     images = row.get("images") or ()
     if isinstance(images, str) or not all(isinstance(image, str) for image in images):
         raise DataError(f"{where}: 'images' must be a list of paths or data URLs")
     return Task(
         id=str(row["id"]) if row.get("id") is not None else str(index),
-        inputs=dict(row["inputs"] or {}),
+        inputs=dict(row["inputs"]),
         reference=dict(row.get("reference") or {}),
         images=tuple(images),
         meta=dict(row.get("meta") or {}),
