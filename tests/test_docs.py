@@ -8,15 +8,21 @@ from __future__ import annotations
 
 import os
 import re
+import runpy
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 from doc_tables import DOCS, TABLES, standing
 
+from honewise import run
+from honewise.algorithms import DENSE_RETURN, GRPO, Estimator
+from honewise.algorithms.rollouts import NEEDS
+
+PACKAGE = DOCS.parent / "honewise"
 PAGES = sorted(DOCS.glob("*.md"))
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _FILE = re.compile(r"# file: (\S+)\n")
@@ -80,3 +86,57 @@ def _anchors(text: str) -> set[str]:
 def test_tables_are_those_of_the_code(name: str) -> None:
     page, table = TABLES[name]
     assert standing(name) == table(), f"{page} is out of date; run: python tests/support/doc_tables.py"
+
+
+def glossary(heading: str) -> list[re.Pattern[str]]:
+    """The numbers that one table of the glossary explains, as patterns."""
+    text = (DOCS / "algorithms.md").read_text(encoding="utf-8")
+    table = text.partition(f"### {heading}\n")[2].partition("\n###")[0]
+    cells = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
+    names = [name for cell in cells for name in re.findall(r"`([^`]+)`", cell)]
+    return [
+        re.compile(re.escape(name).replace("NAME", ".+") + ("(/.+)?" if "metric/" in name else "")) for name in names
+    ]
+
+
+def test_every_number_of_a_run_is_in_the_glossary(tmp_path: Path) -> None:
+    small = ["stages.sft.steps=2", "stages.rl.steps=2", "stages.rl.prompts=2", "stages.rl.samples=2"]
+    measured = ["data.held_out.limit=2", "stages.evaluate.samples=1", "stages.rl.trainer.beta=0.01"]
+    finished = run("arithmetic/quickstart", f"runs_dir={tmp_path}", *small, *measured)
+    try:
+        found = {f"Steps of {stage}": _step_numbers(finished.store.metrics(stage)) for stage in ("sft", "rl")}
+        found["Evaluations"] = {name for each in finished.store.evaluations("evaluate") for name in each.metrics}
+    finally:
+        finished.store.close()
+    for heading, numbers in found.items():
+        known = glossary(heading)
+        assert numbers
+        assert not [name for name in sorted(numbers) if not any(pattern.fullmatch(name) for pattern in known)], heading
+
+
+def _step_numbers(steps: Mapping[int, Mapping[str, float]]) -> set[str]:
+    return {name for numbers in steps.values() for name in numbers}
+
+
+@pytest.mark.parametrize("estimator", [GRPO, DENSE_RETURN], ids=lambda estimator: estimator.name)
+def test_every_option_of_an_estimator_is_explained(estimator: Estimator) -> None:
+    text = (DOCS / "algorithms.md").read_text(encoding="utf-8")
+    part = text.partition(f"### {estimator.name}\n")[2].partition("\n##")[0]
+    for name, default in estimator.options.items():
+        assert re.search(rf"^\| `{name}` \| .*`{default}`.* \| `{default}` \|", part, re.MULTILINE), name
+
+
+def test_every_need_of_an_estimator_is_explained() -> None:
+    text = (DOCS / "algorithms.md").read_text(encoding="utf-8")
+    for name in NEEDS:
+        assert f"| `{name}` |" in text
+
+
+def test_the_floors_are_those_that_the_architecture_test_holds() -> None:
+    floors = runpy.run_path(str(Path(__file__).with_name("test_architecture.py")))["FLOORS"]
+    text = (DOCS / "architecture.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| (\d) \| (.+) \|$", text, re.MULTILINE))
+    assert sorted(rows) == [str(number) for number in range(len(floors))]
+    for number, rooms in enumerate(floors):
+        there = {room for room in rooms if (PACKAGE / room).is_dir() or (PACKAGE / f"{room}.py").is_file()}
+        assert set(re.findall(r"`(\w+)`", rows[str(number)])) == there, f"floor {number}"
