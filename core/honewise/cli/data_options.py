@@ -49,7 +49,9 @@ def open_domain(name: str, options: Sequence[str] | None) -> LoadedDomain:
     return load_domain(name, **values)
 
 
-def open_tasks(domain: LoadedDomain, data: str | None, format: str | None, split: str, limit: int | None) -> TaskSet:
+def open_tasks(
+    domain: LoadedDomain, data: str | None, format: str | None, split: str, limit: int | None = None
+) -> TaskSet:
     """The tasks; a recognised format is said on standard error."""
     tasks = domain.tasks(Path(data) if data and Path(data).exists() else data, format=format, split=split, limit=limit)
     if data is not None and format is None:

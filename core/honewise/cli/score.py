@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -14,7 +15,7 @@ from honewise.errors import UserError
 from honewise.metrics import summary
 from honewise.scoring import RewardStats, Scorer, read_completions, reasons, to_json, write_lines
 
-from .data_options import DataPath, DomainName, Format, Limit, Options, Split, open_domain, open_tasks
+from .data_options import DataPath, DomainName, Format, Options, Split, open_domain, open_tasks
 from .terminal import TerminalProgress, json_line, note, number, print_json, print_table
 
 __all__ = ["attach"]
@@ -44,7 +45,6 @@ def score(
         str | None, typer.Option("--rubric", help="A preset of the domain. Left out: its first.", show_default=False)
     ] = None,
     split: Split = "held-out",
-    limit: Limit = None,
     option: Options = None,
     workers: Annotated[
         int | None, typer.Option("--workers", min=1, help="Processes. Left out: one per core.", show_default=False)
@@ -60,8 +60,10 @@ def score(
     """
     if out == "-" and as_json:
         raise UserError("--json writes the summary to standard output; give --out a file")
+    if Path(out).is_dir():
+        raise UserError(f"--out {out}: is a folder; a file is needed")
     opened = open_domain(domain, option)
-    found = open_tasks(opened, data, format, split, limit)
+    found = open_tasks(opened, data, format, split)
     read = read_completions(completions, found.tasks)
     for line in read.notes:
         note(line)

@@ -24,6 +24,7 @@ __all__ = ["TerminalProgress", "clean", "json_line", "note", "number", "print_js
 
 # Cursor movements, colours and bidirectional overrides would let shown text rewrite the screen around it.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+_BREAKS = {ord(each): f"\\u{ord(each):04x}" for each in "\x85\u2028\u2029"}
 _PLAIN_EVERY = 20.0
 """Seconds between two lines of progress where there is no terminal."""
 
@@ -48,8 +49,9 @@ def number(value: float | None) -> str:
 
 
 def json_line(value: Any) -> str:
-    """One line of strict JSON: no NaN (null instead), any text (unpaired surrogates are escaped)."""
-    return _dump(value, None)
+    """One line of strict JSON: no NaN (null instead), any text (unpaired surrogates are escaped, and so is every
+    character that some reader takes for the end of a line)."""
+    return _dump(value, None).translate(_BREAKS)
 
 
 def print_json(value: Any) -> None:
