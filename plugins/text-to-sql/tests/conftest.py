@@ -42,7 +42,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def domain() -> Domain:
-    return text_to_sql(seconds=2.0)
+    return text_to_sql(seconds=1.0)
 
 
 @pytest.fixture

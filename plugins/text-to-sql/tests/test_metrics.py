@@ -15,9 +15,9 @@ def row(value: float | None, difficulty: str, *, f1: float = 0.0, ran: float = 1
 
 
 ROWS = [
+    row(0.0, "hard", ran=0.0),
     row(1.0, "easy", f1=1.0),
     row(0.0, "easy", f1=0.5, in_set=1.0),
-    row(0.0, "hard", ran=0.0),
     row(None, "hard"),
     row(1.0, "", f1=1.0),
 ]
@@ -32,6 +32,8 @@ def test_means_over_all_and_by_difficulty() -> None:
     assert numbers["ex_bag"] == pytest.approx(2 / 4)
     assert (numbers["ex_scored"], numbers["ex_of"]) == (4, 5)
     assert "ex/" not in numbers
+    assert "ex_set/easy" not in numbers
+    assert [name for name in numbers if name.startswith("ex/")] == ["ex/easy", "ex/hard"]
     assert soft_f1(ROWS) == {"soft_f1": 2.5 / 4, "soft_f1/easy": 0.75, "soft_f1/hard": 0.0}
     assert syntax_rate(ROWS) == {"syntax_rate": 3 / 4, "syntax_rate/easy": 1.0, "syntax_rate/hard": 0.0}
 

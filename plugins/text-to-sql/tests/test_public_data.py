@@ -285,6 +285,6 @@ def test_published_predictions_are_judged_as_by_a_second_implementation(bird_dat
     compared = sum(check(row, sql) for row, (_, sql) in zip(scored, rows, strict=True))
     assert compared > len(rows) / 2
     assert 0 < sum(bool(row.correct) for row in scored) < len(scored)
-    numbers = scorer.domain.metrics["execution_accuracy"](scored)
+    numbers = scorer.domain.metrics["ex"](scored)
     assert numbers["ex"] == numbers["ex_set"]
     assert {"ex/simple", "ex/moderate", "ex/challenging"} <= numbers.keys()

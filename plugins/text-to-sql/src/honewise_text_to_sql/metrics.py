@@ -18,8 +18,8 @@ def execution_accuracy(rows: Sequence[Scored]) -> Mapping[str, float]:
     """
     return {
         **_means("ex", rows, lambda cell: cell.value),
-        **_means("ex_set", rows, lambda cell: cell.parts.get("set")),
-        **_means("ex_bag", rows, lambda cell: cell.parts.get("bag")),
+        **_means("ex_set", rows, lambda cell: cell.parts.get("set"), split=False),
+        **_means("ex_bag", rows, lambda cell: cell.parts.get("bag"), split=False),
         "ex_scored": float(sum(_cell(row) is not None for row in rows)),
         "ex_of": float(len(rows)),
     }
@@ -35,8 +35,12 @@ def syntax_rate(rows: Sequence[Scored]) -> Mapping[str, float]:
     return _means("syntax_rate", rows, lambda cell: cell.parts.get("ran"))
 
 
+_RANKS = {
+    word: rank for rank, word in enumerate(("easy", "simple", "medium", "moderate", "hard", "challenging", "extra"))
+}
+
 METRICS: Mapping[str, Callable[[Sequence[Scored]], Mapping[str, float]]] = {
-    "execution_accuracy": execution_accuracy,
+    "ex": execution_accuracy,
     "soft_f1": soft_f1,
     "syntax_rate": syntax_rate,
 }
@@ -47,16 +51,19 @@ def _cell(row: Scored) -> Cell | None:
     return cell if cell is not None and cell.value is not None and not cell.gated else None
 
 
-def _means(name: str, rows: Sequence[Scored], number: Callable[[Cell], float | None]) -> dict[str, float]:
-    """The mean over all rows under ``name``, and under ``name/difficulty`` for every difficulty the data names."""
+def _means(
+    name: str, rows: Sequence[Scored], number: Callable[[Cell], float | None], *, split: bool = True
+) -> dict[str, float]:
+    """The mean over all rows under ``name``; with ``split`` also under ``name/difficulty``, the easiest first."""
     groups: dict[str, list[float]] = {}
     for row in rows:
         cell = _cell(row)
         value = None if cell is None else number(cell)
         if value is None:
             continue
-        groups.setdefault(name, []).append(value)
-        difficulty = row.task.meta.get("difficulty")
-        if difficulty:
-            groups.setdefault(f"{name}/{difficulty}", []).append(value)
-    return {key: sum(values) / len(values) for key, values in groups.items()}
+        groups.setdefault("", []).append(value)
+        difficulty = str(row.task.meta.get("difficulty") or "")
+        if difficulty and split:
+            groups.setdefault(difficulty, []).append(value)
+    ranked = sorted(groups, key=lambda group: (_RANKS.get(group, len(_RANKS)) if group else -1, group))
+    return {f"{name}/{group}" if group else name: sum(groups[group]) / len(groups[group]) for group in ranked}

@@ -6,6 +6,7 @@ All of them pay characters: their value is the sum of spans that stand on the te
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Literal
 
 from honewise import Completion, Piece, Reward, Score, Span, Task, Unscored, UserError, reward
@@ -100,14 +101,21 @@ def ngram(task: Task, completion: Completion, *, n: int = 2) -> Score | Unscored
         return Score(feedback=f"the query is longer than {MAX_CHARACTERS} characters")
     said = words(completion.answer)
     given = _grams(said, n)
-    golds = [set(_grams(words(sql), n)) for sql in accepted]
-    gold = max(golds, key=lambda grams: len(grams & set(given)) / max(1, len(grams | set(given))))
-    union = max(1, len(gold | set(given)))
+    mine = frozenset(given)
+    gold = max(
+        (_gold_grams(sql, n) for sql in accepted), key=lambda grams: len(grams & mine) / max(1, len(grams | mine))
+    )
+    union = max(1, len(gold | mine))
     runs = _matched_runs(said, given, gold, n)
     sql = completion.pieces.get("sql")
     if sql is None:
         return Score(sum(count for _, _, count in runs) / union)
     return Score(spans=[sql.slice(start, end).pays(count / union, "n-grams") for start, end, count in runs])
+
+
+@lru_cache(maxsize=4096)
+def _gold_grams(sql: str, n: int) -> frozenset[tuple[str, ...]]:
+    return frozenset(_grams(words(sql), n))
 
 
 def _grams(said: Sequence[Word], n: int) -> list[tuple[str, ...]]:
@@ -118,7 +126,7 @@ def _grams(said: Sequence[Word], n: int) -> list[tuple[str, ...]]:
 
 
 def _matched_runs(
-    said: Sequence[Word], given: Sequence[tuple[str, ...]], gold: set[tuple[str, ...]], n: int
+    said: Sequence[Word], given: Sequence[tuple[str, ...]], gold: frozenset[tuple[str, ...]], n: int
 ) -> list[tuple[int, int, int]]:
     """``(start, end, number of new n-grams)`` of each run of neighbouring n-grams that the gold has."""
     runs: list[tuple[int, int, int]] = []

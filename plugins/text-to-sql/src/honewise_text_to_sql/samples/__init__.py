@@ -23,7 +23,8 @@ from honewise.errors import UnknownName, UserError
 
 from .databases import cache_folder, database
 from .fields import FIELDS
-from .generate import DEMONSTRATIONS, HELD_OUT, TRAIN, WORLDS, generate
+from .generate import DEMONSTRATIONS, HELD_OUT, TRAIN, generate
+from .worlds import WORLDS
 
 __all__ = [
     "DATABASES",

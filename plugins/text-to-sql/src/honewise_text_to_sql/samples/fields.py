@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from .tables import Column, Database, Table
 
-__all__ = ["FEW_WORDS", "FIELDS"]
+__all__ = ["FIELDS"]
 
 _FIRST = (
     "Ada", "Bruno", "Carla", "Dario", "Edith", "Farid", "Greta", "Hugo", "Ines", "Jonas", "Kofi", "Lena", "Milan",
@@ -19,7 +17,7 @@ _LAST = (
 _PEOPLE = (_FIRST, _LAST)
 _KEY = Column("id", "key")
 _CITIES = ("Bergen", "Porto", "Lyon", "Graz")
-_COUNTRIES = ("Norway", "Peru", "Japan", "Kenya", "Chile", "Egypt", "Canada")
+_COUNTRIES = ("Norway", "Peru", "Japan", "Kenya", "Chile")
 
 
 def _person(*special: str) -> Column:
@@ -130,7 +128,7 @@ _CLINIC = Database(
             (
                 _KEY,
                 _person("Noël O'Hara", "Käthe Weiß"),
-                Column("field", "category", ("surgery", "heart", "skin", "eyes", "children")),
+                Column("field", "category", ("surgery", "heart", "skin", "eyes")),
                 Column("wage", "integer", low=3000, high=9000, step=50),
                 Column("hired", "date", low=2005, high=2024),
             ),
@@ -388,25 +386,3 @@ FIELDS: dict[str, Database] = {
     database.name: database for database in (_LIBRARY, _CLINIC, _HARBOUR, _OBSERVATORY, _BAKERY)
 }
 """By name, in the order in which they are listed everywhere."""
-
-
-def _only(database: str, **tables: str) -> Database:
-    """Some tables of a database with some columns, in the order given."""
-    kept = []
-    for name, columns in tables.items():
-        table = FIELDS[database].table(name)
-        kept.append(replace(table, columns=tuple(table.column(column) for column in columns.split())))
-    return Database(database, tuple(kept))
-
-
-FEW_WORDS: dict[str, Database] = {
-    database.name: database
-    for database in (
-        _only("library", book="title genre pages"),
-        _only("clinic", patient="name city age"),
-        _only("harbour", ship="name flag length"),
-        _only("observatory", star="name colour distance"),
-        _only("bakery", product="name kind price"),
-    )
-}
-"""What the questions of the world ``simple`` speak of: a vocabulary that some hundred merges of a tokenizer cover."""

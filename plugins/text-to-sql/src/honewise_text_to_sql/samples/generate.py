@@ -8,32 +8,25 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-from collections.abc import Mapping
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any, Literal
 
 from honewise import Task
 from honewise.errors import UnknownName
-
 from honewise_text_to_sql.tasks import make_task
+
 from .databases import database
-from .fields import FEW_WORDS, FIELDS
-from .joins import JOINS, MORE_JOINS
 from .questions import Draft, Select, worded
-from .simple import MORE, SIMPLE, Template
-from .tables import Database, Dice
+from .simple import Template
+from .tables import Dice
+from .worlds import WORLDS
 
-__all__ = ["DEMONSTRATIONS", "HELD_OUT", "TRAIN", "WORLDS", "Split", "World", "generate"]
+__all__ = ["DEMONSTRATIONS", "HELD_OUT", "TRAIN", "Split", "generate"]
 
-World = Literal["simple", "joins", "all"]
 Split = Literal["demonstrations", "train", "held-out"]
 
-WORLDS: dict[str, tuple[tuple[tuple[Template, float], ...], Mapping[str, Database]]] = {
-    "simple": (SIMPLE, FEW_WORDS),
-    "joins": (JOINS, FIELDS),
-    "all": (SIMPLE + MORE + JOINS + MORE_JOINS, FIELDS),
-}
 DEMONSTRATIONS, TRAIN, HELD_OUT = 400, 2000, 600
 """How many tasks each split has."""
 
@@ -51,25 +44,27 @@ def generate(split: Split, world: str = "simple", seed: int = 0) -> tuple[Task, 
     if world not in WORLDS:
         raise UnknownName("sample world", world, WORLDS)
     wanted = {"demonstrations": DEMONSTRATIONS, "train": TRAIN, "held-out": HELD_OUT}[split]
-    templates, fields = WORLDS[world]
+    setting = WORLDS[world]
     dice = Dice(f"{split}/{world}/{seed}")
     asked: set[str] = set()
     telling: dict[tuple[str, str], bool] = {}
     tasks: list[Task] = []
     with ExitStack() as stack:
-        connections = {name: stack.enter_context(closing(_open(name))) for name in fields}
+        connections = {name: stack.enter_context(closing(_open(name))) for name in setting.fields}
         for _ in range(wanted * _DRAWS_PER_TASK):
-            name = dice.pick(tuple(fields))
-            draft = _drawn(templates, dice)(fields[name], dice)
+            name = dice.pick(tuple(setting.fields))
+            draft = _drawn(setting.templates, dice)(setting.fields[name], dice)
             if draft is None:
                 continue
             sql = draft.select.sql()
-            if _split_of(name, sql) != split:
+            if _split_of(name, draft.select) != split:
                 continue
             if (name, sql) not in telling:
                 telling[name, sql] = _telling(connections[name], draft.select)
+            if not telling[name, sql]:
+                continue
             task = _task(draft, dice, name, split, f"{world}-{split}-{seed}-{len(tasks)}")
-            if not telling[name, sql] or task.inputs["question"] in asked:
+            if task.inputs["question"] in asked:
                 continue
             asked.add(task.inputs["question"])
             tasks.append(task)
@@ -98,13 +93,15 @@ def _drawn(templates: tuple[tuple[Template, float], ...], dice: Dice) -> Templat
     return templates[-1][0]
 
 
-def _split_of(name: str, sql: str) -> Split:
-    bucket = hashlib.sha256(f"{name}: {sql}".encode()).digest()[0] % 10
+def _split_of(name: str, select: Select) -> Split:
+    """By what is asked: the order of conditions makes no other query."""
+    key = replace(select, where=tuple(sorted(select.where))).sql()
+    bucket = hashlib.sha256(f"{name}: {key}".encode()).digest()[0] % 10
     return next(split for below, split in _SHARES if bucket < below)
 
 
 def _task(draft: Draft, dice: Dice, name: str, split: Split, id: str) -> Task:
-    phrasing, question = dice.pick(worded(draft, split == "held-out"))
+    phrasing, question = worded(draft, split == "held-out", dice)
     meta: dict[str, Any] = {"template": draft.template, "phrasing": phrasing}
     if split == "demonstrations":
         meta["demonstration"] = True

@@ -120,7 +120,8 @@ def _aggregate_join(database: Database, dice: Dice) -> Draft | None:
     found = _condition((parent,), dice)
     if not numbers or found is None:
         return None
-    number, name = dice.pick(numbers), dice.pick(tuple(AGGREGATES))
+    number = dice.pick(numbers)
+    name = dice.pick(number.aggregates)
     select = Select(f"{name}({child.name}.{number.name})", child.name, (_on(child, link, parent),), (found[0].sql,))
     frames = (
         "show the {2} {w} of {t} {1}",
@@ -142,7 +143,8 @@ def _group_join(database: Database, dice: Dice) -> Draft | None:
         return None
     group = dice.pick(groups)
     if numbers and dice.chance(0.5):
-        number, name = dice.pick(numbers), dice.pick(("AVG", "SUM"))
+        number = dice.pick(numbers)
+        name = dice.pick(number.aggregates)
         what, words = f"{name}({child.name}.{number.name})", f"{AGGREGATES[name][0]} {number.name}"
     else:
         name, what, words = "COUNT", "COUNT(*)", "number"

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import product
 from typing import Literal
 
-from .tables import Cell, Column, Table, literal
+from .tables import Cell, Column, Dice, Table, literal
 
 __all__ = ["Condition", "Draft", "Select", "Slot", "condition", "worded"]
 
@@ -101,19 +100,18 @@ class Draft:
     slots: tuple[Slot, ...]
 
 
-def worded(draft: Draft, held_out: bool) -> list[tuple[str, str]]:
-    """Each wording that the split may use: the name of the phrasing, and the question."""
-    found = []
-    for choice in product(*(range(len(slot.choices)) for slot in draft.slots)):
-        if (sum(choice) % _MODULUS == _HELD_OUT_REST) != held_out:
-            continue
-        text = draft.slots[0].choices[choice[0]]
-        for at, (slot, index) in enumerate(zip(draft.slots, choice, strict=True)):
-            if at:
-                text = text.replace(f"{{{at}}}", slot.choices[index])
-        name = "+".join(f"{slot.key}{index}" for slot, index in zip(draft.slots, choice, strict=True))
-        found.append((f"{draft.template}:{name}", text))
-    return found
+def worded(draft: Draft, held_out: bool, dice: Dice) -> tuple[str, str]:
+    """A wording that the split may use: the name of its phrasing, and the question."""
+    while True:
+        choice = [dice.below(len(slot.choices)) for slot in draft.slots]
+        if (sum(choice) % _MODULUS == _HELD_OUT_REST) == held_out:
+            break
+    texts = [slot.choices[index] for slot, index in zip(draft.slots, choice, strict=True)]
+    question = texts[0]
+    for at, text in enumerate(texts[1:], start=1):
+        question = question.replace(f"{{{at}}}", text)
+    name = "+".join(f"{slot.key}{index}" for slot, index in zip(draft.slots, choice, strict=True))
+    return f"{draft.template}:{name}", question
 
 
 _WORDS: dict[str, tuple[str, ...]] = {
@@ -121,13 +119,33 @@ _WORDS: dict[str, tuple[str, ...]] = {
     "!=": ("with {c} not {v}", "whose {c} is not {v}", "where the {c} is not {v}", "that have {c} other than {v}"),
     ">": ("with {c} above {v}", "whose {c} is over {v}", "where the {c} is above {v}", "that have {c} over {v}"),
     "<": ("with {c} below {v}", "whose {c} is under {v}", "where the {c} is below {v}", "that have {c} under {v}"),
-    "after": ("with {c} after {v}", "whose {c} is after {v}", "where the {c} is later than {v}", "that have {c} past {v}"),
-    "before": ("with {c} before {v}", "whose {c} is before {v}", "where the {c} is earlier than {v}", "that have {c} until before {v}"),
+    "after": (
+        "with {c} after {v}",
+        "whose {c} is after {v}",
+        "where the {c} is later than {v}",
+        "that have {c} past {v}",
+    ),
+    "before": (
+        "with {c} before {v}",
+        "whose {c} is before {v}",
+        "where the {c} is earlier than {v}",
+        "that have {c} earlier than {v}",
+    ),
     "null": ("with no {c}", "without a {c}", "whose {c} is missing", "where the {c} is unknown"),
     "known": ("with a known {c}", "that have a {c}", "whose {c} is not missing", "where the {c} is known"),
-    "starts": ("with {c} starting with {v}", "whose {c} starts with {v}", "where the {c} begins with {v}", "that have a {c} beginning with {v}"),
-    "between": ("with {c} between {v}", "whose {c} is from {v}", "where the {c} lies between {v}", "that have a {c} from {v}"),
-}  # fmt: skip
+    "starts": (
+        "with {c} starting with {v}",
+        "whose {c} starts with {v}",
+        "where the {c} begins with {v}",
+        "that have a {c} beginning with {v}",
+    ),
+    "between": (
+        "with {c} between {v}",
+        "whose {c} is from {v}",
+        "where the {c} lies between {v}",
+        "that have a {c} from {v}",
+    ),
+}
 
 
 def condition(kind: str, table: Table, column: Column, values: Sequence[Cell] = (), *, owner: str = "") -> Condition:

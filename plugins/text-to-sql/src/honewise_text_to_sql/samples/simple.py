@@ -136,7 +136,8 @@ def _aggregate_where(database: Database, dice: Dice) -> Draft | None:
     numbers = table.of("integer", "real")
     if not numbers:
         return None
-    column, name = dice.pick(numbers), dice.pick(tuple(AGGREGATES))
+    column = dice.pick(numbers)
+    name = dice.pick(column.aggregates)
     found = any_condition(table, dice, ("=", ">", "<"), avoid=column.name)
     if found is None:
         return None
@@ -202,7 +203,8 @@ def _group_aggregate(database: Database, dice: Dice) -> Draft | None:
     groups, numbers = table.of("category"), table.of("integer", "real")
     if not groups or not numbers:
         return None
-    group, number, name = dice.pick(groups), dice.pick(numbers), dice.pick(tuple(AGGREGATES))
+    group, number = dice.pick(groups), dice.pick(numbers)
+    name = dice.pick(number.aggregates)
     select = Select(f"{group.name}, {name}({number.name})", table.name, group=group.name)
     frames = (
         "show the {1} {n} of {t} for each {g}",
@@ -298,7 +300,8 @@ MORE: tuple[tuple[Template, float], ...] = (
     (_list_where("list-not", ("!=",)), 1),
     (_group_count, 1),
     (_group_aggregate, 1),
-    (_distinct, 1),
+    (_distinct, 3),
+    (_top, 3),
     (_above_average, 1),
     (_lookup, 1),
 )

@@ -67,6 +67,11 @@ class Column:
     after: str = ""
 
     @property
+    def aggregates(self) -> tuple[str, ...]:
+        """What makes sense over it: nobody adds up years."""
+        return ("MAX", "MIN", "AVG", "SUM") if self.low < 1900 else ("MAX", "MIN", "AVG")
+
+    @property
     def numeric(self) -> bool:
         return self.kind in ("integer", "real")
 
@@ -118,8 +123,9 @@ def script(database: Database) -> str:
         columns = [f"{column.name} {_TYPES.get(column.kind, 'TEXT')}" for column in table.columns]
         columns += [f"FOREIGN KEY ({c.name}) REFERENCES {c.to}(id)" for c in table.of("link")]
         lines.append(f"CREATE TABLE {table.name} ({', '.join(columns)});")
-        for row in _rows(database, table):
-            lines.append(f"INSERT INTO {table.name} VALUES ({', '.join(literal(value) for value in row)});")
+        lines += [
+            f"INSERT INTO {table.name} VALUES ({', '.join(map(literal, row))});" for row in _rows(database, table)
+        ]
     return "\n".join(lines) + "\n"
 
 
