@@ -184,7 +184,8 @@ def test_output_is_kept_and_a_flood_is_cut(worker: WorkerProcess) -> None:
     worker.request(["print", "first words"], timeout=5)
     assert "first words\n" in worker.output()
     for _ in range(40):
-        worker.request(["print", "flood " * 100_000], timeout=5)
+        worker.request(["print", "flood " * 20_000], timeout=5)
+    worker.request(["print", "flood " * 1_000_000], timeout=5)
     assert os.fstat(worker._output.fileno()).st_size < 2 << 20
     worker.request(["print", "last words"], timeout=5)
     assert "last words" in worker.output()

@@ -74,11 +74,7 @@ def liar(how: str) -> Handler:
     """A worker that does not speak the protocol."""
 
     def handle(_: Any) -> Iterator[None]:
-        connection = next(
-            socket.socket(fileno=os.dup(number))
-            for number in range(3, 64)
-            if _is_socket(number)
-        )
+        connection = next(socket.socket(fileno=os.dup(number)) for number in range(3, 64) if _is_socket(number))
         if how == "noise":
             connection.sendall(struct.pack(">I", 9) + b"not\xffjson!")
         elif how == "code":
@@ -90,10 +86,9 @@ def liar(how: str) -> Handler:
         elif how == "huge":
             connection.sendall(b"\xff\xff\xff\xff")
         elif how == "drip":
-            connection.sendall(struct.pack(">I", 1_000_000))
+            connection.sendall(struct.pack(">I", 100_000_000))
             while True:
                 connection.sendall(b" ")
-                time.sleep(0.005)
         time.sleep(600)
         yield None
 

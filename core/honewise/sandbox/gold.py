@@ -47,10 +47,10 @@ class _Cache:
         try:
             with open(path, "rb") as file:
                 data = file.read()
-            made, same, *values = marshal.loads(data)
+            made, *values = marshal.loads(data)
         except (OSError, ValueError, TypeError, EOFError):
             return None
-        if made != _FORMAT or same != key:
+        if made != _FORMAT:
             return None
         result = SqlResult(*values)
         self._keep(key, result, len(data))
@@ -58,7 +58,7 @@ class _Cache:
 
     def put(self, key: Key, result: SqlResult) -> None:
         values = (result.columns, result.rows, result.error, result.kind, result.seconds)
-        data = marshal.dumps((_FORMAT, key, *values))
+        data = marshal.dumps((_FORMAT, *values))
         self._keep(key, result, len(data))
         path = self._path(key)
         if path is not None and result.kind not in _PASSING:
