@@ -95,12 +95,15 @@ def load_domain(name: str, **options: Any) -> LoadedDomain:
 def run(recipe: str | Path, *overrides: str, resume: bool = False, progress: Progress | None = None) -> Run:
     """Run a recipe: a file, or ``domain/name`` of an installed plugin; ``overrides`` are ``"dotted.key=value"``.
 
-    Returns the finished run. Raises ``RecipeError`` with all faults of the recipe, and ``RunError`` where its folder is
+    Returns the finished run, with its report written. Raises ``RecipeError`` with all faults of the recipe, and ``RunError`` where its folder is
     taken by an unfinished run, with which ``resume`` goes on.
     """
+    from honewise import report
     from honewise.stages import runner
 
-    return runner.run_recipe(recipe, overrides, resume=resume, progress=progress)
+    finished = runner.run_recipe(recipe, overrides, resume=resume, progress=progress)
+    report.write(finished)
+    return finished
 
 
 def _rows(completions: Sequence[str] | Mapping[str, str | Sequence[str]], tasks: Sequence[Task]) -> list[Row]:

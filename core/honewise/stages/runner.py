@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,7 @@ def run_recipe(
     """
     progress = progress or Silent()
     materials = resolve(source, overrides, progress=progress, host=host)
-    words = command or " ".join(["honewise run", str(source), *overrides])
+    words = command or shlex.join(["honewise", "run", str(source), *overrides])
     return execute(materials, resume=resume, progress=progress, command=words)
 
 
