@@ -88,6 +88,18 @@ def test_what_is_no_one_query_has_no_items(sql: str) -> None:
     assert used(sql) is None
 
 
+def test_an_item_stands_where_it_is_first_said() -> None:
+    sql = "SELECT age, name FROM singer WHERE name = 'x' ORDER BY age"
+    items = schema_items(sql, NAMES)
+    assert items is not None
+    assert {item.column: place.start for item, place in items.items()} == {"age": 7, "name": 12, "": 22}
+
+
+def test_nesting_as_people_write_it_is_read() -> None:
+    sql = "SELECT name FROM singer WHERE id IN (" * 15 + "1" + ")" * 15
+    assert used(sql) == {"singer.name": "name", "singer": "singer", "singer.id": "id"}
+
+
 def test_without_a_schema_the_only_table_owns_the_columns() -> None:
     items = schema_items('SELECT a, "b" FROM t', freeze({}))
     assert items is not None
@@ -110,6 +122,7 @@ def test_without_a_schema_the_only_table_owns_the_columns() -> None:
         "'" * 19_999,
         "/*" * 9_999,
         "\x00",
+        "SELECT '\ud800' FROM singer",
         "SELECT " + "x" * 1_000_000,
     ],
 )

@@ -117,7 +117,7 @@ def test_a_folder_of_databases_elsewhere(tmp_path: Path, shop: Path) -> None:
 
 def test_a_name_of_a_database_is_no_path(tmp_path: Path, shop: Path) -> None:
     place(shop, tmp_path / "secret")
-    write(tmp_path / "data" / "dev.json", [{**SPIDER[0], "db_id": "../../secret/shop"}])
+    write(tmp_path / "data" / "dev.json", [{**SPIDER[0], "db_id": "../secret/shop/shop"}])
     assert load(tmp_path / "data").tasks[0].reference["database"] is None
 
 

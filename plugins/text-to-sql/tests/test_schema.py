@@ -124,11 +124,11 @@ def test_tables_json_with_lists_of_primary_keys() -> None:
 def test_descriptions_in_the_encodings_in_which_they_come(tmp_path: Path, encoding: str) -> None:
     text = (
         "original_column_name,column_name,column_description,data_format,value_description\n"
-        'City ,city,"where it is; é",text,"one of\nOslo"\n'
+        'City ,city,"where \x00it is; é",text,"one of\nOslo"\n'
         "id,id,,integer,\n"
         "short\n"
     )
-    (tmp_path / "Customer.csv").write_bytes(text.encode(encoding) + b"\x00")
+    (tmp_path / "Customer.csv").write_bytes(text.encode(encoding))
     schema = describe(Schema((Table("customer", (Column("id"), Column("city"))),)), read_descriptions(tmp_path))
     assert [column.description for column in schema.tables[0].columns] == ["", "where it is; é; one of Oslo"]
 
@@ -151,6 +151,11 @@ def test_things_are_dropped_in_the_documented_order(shop: Path) -> None:
     assert (False, False, True, True, True) in seen
     assert (False, False, False, True, True) in seen
     assert seen[-1][:4] == (False,) * 4
+
+
+def test_a_key_of_several_columns_stands_on_its_own_line() -> None:
+    schema = Schema((Table("t", (Column("a", "INT", True), Column("b", "", True), Column("c"))),))
+    assert serialise(schema, SchemaStyle()) == "CREATE TABLE t (\n  a INT,\n  b,\n  c,\n  PRIMARY KEY (a, b)\n);"
 
 
 def test_the_compact_layout() -> None:

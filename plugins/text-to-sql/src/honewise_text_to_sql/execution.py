@@ -26,6 +26,7 @@ from honewise.sandbox import (
 )
 
 from .cells import cell_scores
+from .sqltext import MAX_CHARACTERS
 from .tasks import Match
 
 __all__ = ["Outcome", "Runner"]
@@ -90,7 +91,9 @@ class Runner:
         reference = task.reference
         ordered = reference.get("ordered")
         accepted = tuple(reference.get("sql") or ())
-        return self._outcome(reference["database"], _changed(reference["database"]), sql, accepted, ordered)
+        # A text too long to be a query is not worth remembering: thousands of them would fill the memory.
+        run = self._outcome if len(sql) <= MAX_CHARACTERS else self._run
+        return run(reference["database"], _changed(reference["database"]), sql, accepted, ordered)
 
     def _run(self, database: str, _changed: int, sql: str, accepted: tuple[str, ...], ordered: bool | None) -> Outcome:
         result = run_sql(database, sql, self.limits)

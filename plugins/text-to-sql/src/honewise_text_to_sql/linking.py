@@ -15,7 +15,7 @@ from typing import NamedTuple
 from sqlglot import exp
 
 from .schema import fold
-from .sqltext import parse_sql
+from .sqltext import MAX_CHARACTERS, parse_sql
 
 __all__ = ["Item", "Names", "freeze", "schema_items"]
 
@@ -40,12 +40,16 @@ def freeze(tables: Mapping[str, Sequence[str]]) -> Names:
     return tuple((fold(table), tuple(fold(column) for column in columns)) for table, columns in tables.items())
 
 
-@lru_cache(maxsize=4096)
 def schema_items(sql: str, names: Names) -> Mapping[Item, Place] | None:
     """Each item that ``sql`` uses with the place where it first stands; None where ``sql`` cannot be read.
 
     Places are character positions ``[start, end)`` in ``sql``. Cached by text and database.
     """
+    return _schema_items(sql, names) if len(sql) <= MAX_CHARACTERS else None
+
+
+@lru_cache(maxsize=4096)
+def _schema_items(sql: str, names: Names) -> Mapping[Item, Place] | None:
     tree = parse_sql(sql)
     if tree is None:
         return None
