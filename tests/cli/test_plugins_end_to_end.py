@@ -139,6 +139,11 @@ def test_switches_reach_the_command(site: Path) -> None:
     strict = run(site, "rewards", "--domain", "typo", HONEWISE_STRICT_PLUGINS="1")
     assert strict.returncode == 2
     assert "Traceback" not in strict.stderr
+    listed = run(site, "plugins", "--json", HONEWISE_STRICT_PLUGINS="1")
+    assert (listed.returncode, len(json.loads(listed.stdout)) > 6) == (1, True)
+    refused = run(site, "domains", HONEWISE_STRICT_PLUGINS="1")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "plugin newer (honewise-newer 1.0): incompatible" in refused.stderr
     traced = run(site, "rewards", "--domain", "words", HONEWISE_TRACE_PLUGINS="1")
     assert "honewise plugins: words: register_domains" in traced.stderr
 

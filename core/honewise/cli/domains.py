@@ -10,7 +10,6 @@ import typer
 from honewise.errors import UserError
 from honewise.host import PluginHost, get_host
 
-from .plugins import load_each
 from .terminal import note, print_json, print_table
 
 __all__ = ["attach", "mention_unusable", "summary"]
@@ -23,7 +22,7 @@ def attach(app: typer.Typer) -> None:
 def domains(as_json: Annotated[bool, typer.Option("--json", help="A list of domains as JSON.")] = False) -> None:
     """List all domains with their options, reward presets and data formats."""
     host = get_host()
-    load_each(host)
+    host.load_all()
     rows = [_describe(host, name) for name in host.domains]
     mention_unusable(host)
     if as_json:

@@ -29,7 +29,7 @@ def plugins(
 
     A plugin is a pip package with an entry point of group "honewise". One that cannot be used never stops the
     others. HONEWISE_PLUGINS=a,b allows only these, HONEWISE_DISABLE_PLUGINS=a,b blocks these (both take names of
-    plugins or of distributions), HONEWISE_STRICT_PLUGINS=1 turns a broken plugin into an error, and
+    plugins or of distributions), HONEWISE_STRICT_PLUGINS=1 makes a broken plugin an error, and
     HONEWISE_TRACE_PLUGINS=1 shows each hook call.
     """
     host = get_host()
@@ -38,9 +38,11 @@ def plugins(
     records = list(host.records.values())
     if as_json:
         print_json([record.as_json() for record in records])
-        return
-    table(records)
-    report_faults(records)
+    else:
+        table(records)
+        report_faults(records)
+    if host.strict and any(record.state in ("broken", "incompatible") for record in records):
+        raise typer.Exit(1)
 
 
 def load_each(host: PluginHost) -> list[PluginRecord]:

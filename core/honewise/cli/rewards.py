@@ -13,7 +13,6 @@ from honewise.errors import UserError
 from honewise.host import get_host
 
 from .domains import mention_unusable, summary
-from .plugins import load_each
 from .terminal import note, print_json, print_table
 
 __all__ = ["attach"]
@@ -37,7 +36,7 @@ def rewards(
     if domain is not None:
         rows = _of_domain(domain, host.domain(domain))
     else:
-        load_each(host)
+        host.load_all()
         rows = []
         for name in host.domains:
             try:
