@@ -318,7 +318,7 @@ def _mutations(sql: str, connection: sqlite3.Connection) -> Iterator[tuple[str, 
         yield "another aggregate", changed.sql("sqlite")
     if isinstance(tree.expressions[0], exp.Column):
         column = tree.expressions[0]
-        table = column.table or tree.find(exp.Table).name
+        table = column.table or next(tree.find_all(exp.Table)).name
         for (name,) in _run(connection, f"SELECT name FROM pragma_table_info('{table}')"):
             if name != column.name:
                 changed = tree.copy()

@@ -5,29 +5,13 @@ medium: one join and one condition. hard: three tables, two conditions, groups, 
 
 from __future__ import annotations
 
-from .questions import Condition, Draft, Select, Slot
-from .simple import AGGREGATES, Template, any_condition
+from .questions import Condition, Draft, Select, Slot, filled
+from .simple import AGGREGATES, COUNTS, LISTS, Template, any_condition
 from .tables import Column, Database, Dice, Table
 
 __all__ = ["JOINS", "MORE_JOINS"]
 
-_LISTS = (
-    "show the {w} of {t} {1}",
-    "list the {w} of all {t} {1}",
-    "give me the {w} of {t} {1}",
-    "for {t} {1}, show the {w}",
-    "what is the {w} of {t} {1}?",
-)
 _KINDS = ("=", ">", "<")
-
-
-def _filled(texts: tuple[str, ...], **words: str) -> tuple[str, ...]:
-    out = []
-    for text in texts:
-        for name, word in words.items():
-            text = text.replace(f"{{{name}}}", word)
-        out.append(text)
-    return tuple(out)
 
 
 def _edge(database: Database, dice: Dice) -> tuple[Table, Column, Table]:
@@ -67,7 +51,7 @@ def _list_join(database: Database, dice: Dice) -> Draft | None:
         (found[0].sql,),
         other=f"{ends[1].name}.{other.name}",
     )
-    frame = Slot("f", _filled(_LISTS, w=f"{ends[0].name} {column.name}", t=child.plural))
+    frame = Slot("f", filled(LISTS, w=f"{ends[0].name} {column.name}", t=child.plural))
     return Draft("join-list", "medium", select, (frame, found[0].words))
 
 
@@ -94,8 +78,8 @@ def _two_conditions(database: Database, dice: Dice) -> Draft | None:
         "OR" if either else "AND",
         other=f"{wrong[0].name}.{wrong[1].name}",
     )
-    frames = tuple(text.replace("{1}", f"{{1}} {glue} {{2}}") for text in _LISTS)
-    frame = Slot(glue, _filled(frames, w=f"{shown[0].name} {shown[1].name}", t=child.plural))
+    frames = tuple(text.replace("{1}", f"{{1}} {glue} {{2}}") for text in LISTS)
+    frame = Slot(glue, filled(frames, w=f"{shown[0].name} {shown[1].name}", t=child.plural))
     return Draft("join-two-conditions", "hard", select, (frame, first[0].words, second[0].words))
 
 
@@ -105,13 +89,7 @@ def _count_join(database: Database, dice: Dice) -> Draft | None:
     if found is None:
         return None
     select = Select("COUNT(*)", child.name, (_on(child, link, parent),), (found[0].sql,))
-    frames = (
-        "how many {t} {1} are there?",
-        "count the {t} {1}",
-        "show the number of {t} {1}",
-        "give me the count of {t} {1}",
-    )
-    return Draft("join-count", "medium", select, (Slot("f", _filled(frames, t=child.plural)), found[0].words))
+    return Draft("join-count", "medium", select, (Slot("f", filled(COUNTS, t=child.plural)), found[0].words))
 
 
 def _aggregate_join(database: Database, dice: Dice) -> Draft | None:
@@ -129,7 +107,7 @@ def _aggregate_join(database: Database, dice: Dice) -> Draft | None:
         "for {t} {1}, show the {2} {w}",
         "give me the {2} {w} of {t} {1}",
     )
-    frame = Slot("f", _filled(frames, w=f"{child.name} {number.name}", t=child.plural))
+    frame = Slot("f", filled(frames, w=f"{child.name} {number.name}", t=child.plural))
     slots = (frame, found[0].words, Slot(name.lower(), AGGREGATES[name]))
     return Draft("join-aggregate", "medium", select, slots)
 
@@ -161,7 +139,7 @@ def _group_join(database: Database, dice: Dice) -> Draft | None:
         "what is the {w} of {t} {1} per {g}?",
         "list the {w} of {t} {1} per {g}",
     )
-    frame = Slot(name.lower(), _filled(frames, w=words, t=child.plural, g=f"{parent.name} {group.name}"))
+    frame = Slot(name.lower(), filled(frames, w=words, t=child.plural, g=f"{parent.name} {group.name}"))
     return Draft("join-group", "hard", select, (frame, found[0].words))
 
 
@@ -190,7 +168,7 @@ def _three_tables(database: Database, dice: Dice) -> Draft | None:
         (found[0].sql,),
         other=f"{wrong[0].name}.{wrong[1].name}",
     )
-    frame = Slot("f", _filled(_LISTS, w=f"{shown[0].name} {shown[1].name}", t=child.plural))
+    frame = Slot("f", filled(LISTS, w=f"{shown[0].name} {shown[1].name}", t=child.plural))
     return Draft("three-tables", "hard", select, (frame, found[0].words))
 
 
@@ -224,7 +202,7 @@ def _having(database: Database, dice: Dice) -> Draft | None:
         else ("with fewer than", "that have fewer than", "having fewer than")
     )
     frame = Slot(
-        "f", _filled(frames, w=f"{parent.name} {names[0].name}", t=parent.plural, s=child.plural, k=str(count), c=tail)
+        "f", filled(frames, w=f"{parent.name} {names[0].name}", t=parent.plural, s=child.plural, k=str(count), c=tail)
     )
     slots = (frame, Slot("m" if more else "l", words), *((found[0].words,) if found else ()))
     return Draft("having", "hard", select, slots)
@@ -252,7 +230,7 @@ def _superlative(database: Database, dice: Dice) -> Draft | None:
         "for the {p} with the most {s} {1}, show the {w}",
         "give me the {w} of the {p} that has the most {s} {1}",
     )
-    frame = Slot("f", _filled(frames, w=column.name, p=parent.name, s=child.plural))
+    frame = Slot("f", filled(frames, w=column.name, p=parent.name, s=child.plural))
     return Draft("most", "hard", select, (frame, found[0].words))
 
 
@@ -278,7 +256,7 @@ def _nested(database: Database, dice: Dice) -> Draft | None:
         "give me the {w} of {t} that have {a} {c} {1}",
         "which {t} have {a} {c} {1}? show the {w}",
     )
-    frame = Slot(amount[0], _filled(frames, w=column.name, t=parent.plural, a=amount, c=child.name))
+    frame = Slot(amount[0], filled(frames, w=column.name, t=parent.plural, a=amount, c=child.name))
     return Draft("not-in" if none else "exists", "hard", select, (frame, found.words))
 
 

@@ -12,7 +12,7 @@ from typing import Literal
 
 from .tables import Cell, Column, Dice, Table, literal
 
-__all__ = ["Condition", "Draft", "Select", "Slot", "condition", "worded"]
+__all__ = ["Condition", "Draft", "Select", "Slot", "condition", "filled", "worded"]
 
 _HELD_OUT_REST = 2
 _MODULUS = 3
@@ -98,6 +98,13 @@ class Draft:
     difficulty: Literal["easy", "medium", "hard"]
     select: Select
     slots: tuple[Slot, ...]
+
+
+def filled(texts: tuple[str, ...], **words: str) -> tuple[str, ...]:
+    """Each text with ``{name}`` replaced by the word of that name; other braces stay."""
+    for name, word in words.items():
+        texts = tuple(text.replace(f"{{{name}}}", word) for text in texts)
+    return texts
 
 
 def worded(draft: Draft, held_out: bool, dice: Dice) -> tuple[str, str]:

@@ -7,21 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from .questions import Condition, Draft, Select, Slot, condition
+from .questions import Condition, Draft, Select, Slot, condition, filled
 from .tables import Column, Database, Dice, Table
 
-__all__ = ["MORE", "SIMPLE", "Template", "any_condition", "round_value"]
+__all__ = ["AGGREGATES", "COUNTS", "LISTS", "MORE", "SIMPLE", "Template", "any_condition"]
 
 Template = Callable[[Database, Dice], Draft | None]
 
-_LISTS = (
+LISTS = (
     "show the {w} of {t} {1}",
     "list the {w} of all {t} {1}",
     "give me the {w} of {t} {1}",
     "for {t} {1}, show the {w}",
     "what is the {w} of {t} {1}?",
 )
-_COUNTS = (
+COUNTS = (
     "how many {t} {1} are there?",
     "count the {t} {1}",
     "show the number of {t} {1}",
@@ -35,7 +35,7 @@ AGGREGATES = {
 }
 
 
-def round_value(column: Column, dice: Dice) -> int:
+def _round_value(column: Column, dice: Dice) -> int:
     """A round number inside the column's range, away from its ends."""
     span = column.high - column.low
     unit = next(unit for unit in (1000, 100, 50, 10, 5, 1) if span / unit >= 4)
@@ -44,7 +44,7 @@ def round_value(column: Column, dice: Dice) -> int:
     return int(dice.pick(steps))
 
 
-def date_value(column: Column, dice: Dice) -> str:
+def _date_value(column: Column, dice: Dice) -> str:
     """The first of some month, inside the column's range. A column that follows another has that one's range."""
     low, high = (int(column.low), int(column.high)) if column.low else (2022, 2024)
     return f"{low + dice.below(high - low + 1)}-{1 + dice.below(12):02d}-01"
@@ -85,7 +85,7 @@ def _values(kind: str, column: Column, dice: Dice) -> tuple[str | int, ...]:
         return (chr(ord("A") + dice.below(26)),)
     if column.kind == "category":
         return (dice.pick(column.values),)
-    draw = date_value if column.kind == "date" else round_value
+    draw = _date_value if column.kind == "date" else _round_value
     first = draw(column, dice)
     if kind != "between":
         return (first,)
@@ -95,15 +95,6 @@ def _values(kind: str, column: Column, dice: Dice) -> tuple[str | int, ...]:
 
 def _shown(table: Table, dice: Dice) -> tuple[Column, Column]:
     return dice.two([c for c in table.columns if c.kind not in ("key", "link")])
-
-
-def _filled(texts: tuple[str, ...], **words: str) -> tuple[str, ...]:
-    out = []
-    for text in texts:
-        for name, word in words.items():
-            text = text.replace(f"{{{name}}}", word)
-        out.append(text)
-    return tuple(out)
 
 
 def _list_where(template: str, kinds: tuple[str, ...]) -> Template:
@@ -116,7 +107,7 @@ def _list_where(template: str, kinds: tuple[str, ...]) -> Template:
         if found.sql.startswith(f"{column.name} "):
             return None
         select = Select(column.name, table.name, where=(found.sql,), other=other.name)
-        frame = Slot("f", _filled(_LISTS, w=column.name, t=table.plural))
+        frame = Slot("f", filled(LISTS, w=column.name, t=table.plural))
         return Draft(template, "easy", select, (frame, found.words))
 
     return make
@@ -128,7 +119,7 @@ def _count_where(database: Database, dice: Dice) -> Draft | None:
     if found is None:
         return None
     select = Select("COUNT(*)", table.name, where=(found.sql,))
-    return Draft("count-where", "easy", select, (Slot("f", _filled(_COUNTS, t=table.plural)), found.words))
+    return Draft("count-where", "easy", select, (Slot("f", filled(COUNTS, t=table.plural)), found.words))
 
 
 def _aggregate_where(database: Database, dice: Dice) -> Draft | None:
@@ -149,7 +140,7 @@ def _aggregate_where(database: Database, dice: Dice) -> Draft | None:
         "give me the {2} {w} of {t} {1}",
     )
     slots = (
-        Slot("f", _filled(frames, w=column.name, t=table.plural)),
+        Slot("f", filled(frames, w=column.name, t=table.plural)),
         found.words,
         Slot(name.lower(), AGGREGATES[name]),
     )
@@ -176,7 +167,7 @@ def _top(database: Database, dice: Dice) -> Draft | None:
         "what is the {w} of the {k} {t} that have the {1} {n}?",
     )
     words = AGGREGATES["MAX" if down else "MIN"]
-    frame = Slot("f", _filled(frames, w=column.name, t=table.plural, n=number.name, k=str(count)))
+    frame = Slot("f", filled(frames, w=column.name, t=table.plural, n=number.name, k=str(count)))
     return Draft("top", "medium", select, (frame, Slot("max" if down else "min", words)))
 
 
@@ -194,7 +185,7 @@ def _group_count(database: Database, dice: Dice) -> Draft | None:
         "for each {g}, count the {t} {1}",
         "count the {t} {1} per {g}",
     )
-    slots = (Slot("f", _filled(frames, t=table.plural, g=group.name)), found.words)
+    slots = (Slot("f", filled(frames, t=table.plural, g=group.name)), found.words)
     return Draft("group-count", "medium", select, slots)
 
 
@@ -213,7 +204,7 @@ def _group_aggregate(database: Database, dice: Dice) -> Draft | None:
         "list the {1} {n} of {t} per {g}",
     )
     slots = (
-        Slot("f", _filled(frames, t=table.plural, g=group.name, n=number.name)),
+        Slot("f", filled(frames, t=table.plural, g=group.name, n=number.name)),
         Slot(name.lower(), AGGREGATES[name]),
     )
     return Draft("group-aggregate", "medium", select, slots)
@@ -231,8 +222,8 @@ def _two_conditions(database: Database, dice: Dice) -> Draft | None:
         column.name, table.name, where=(first.sql, second.sql), glue="OR" if either else "AND", other=other.name
     )
     glue = "or" if either else "and"
-    frames = tuple(text.replace("{1}", f"{{1}} {glue} {{2}}") for text in _LISTS)
-    frame = Slot(glue, _filled(frames, w=column.name, t=table.plural))
+    frames = tuple(text.replace("{1}", f"{{1}} {glue} {{2}}") for text in LISTS)
+    frame = Slot(glue, filled(frames, w=column.name, t=table.plural))
     return Draft("two-conditions", "medium", select, (frame, first.words, second.words))
 
 
@@ -245,8 +236,8 @@ def _distinct(database: Database, dice: Dice) -> Draft | None:
     column = dice.pick(groups)
     other = next(c for c in table.columns if c is not column and c.kind != "key")
     select = Select(f"DISTINCT {column.name}", table.name, where=(found.sql,), other=f"DISTINCT {other.name}")
-    frames = tuple(text.replace("{w}", "different {w}") for text in _LISTS)
-    return Draft("distinct", "medium", select, (Slot("f", _filled(frames, w=column.name, t=table.plural)), found.words))
+    frames = tuple(text.replace("{w}", "different {w}") for text in LISTS)
+    return Draft("distinct", "medium", select, (Slot("f", filled(frames, w=column.name, t=table.plural)), found.words))
 
 
 def _above_average(database: Database, dice: Dice) -> Draft | None:
@@ -260,11 +251,11 @@ def _above_average(database: Database, dice: Dice) -> Draft | None:
     above = dice.chance(0.5)
     average = f"{number.name} {'>' if above else '<'} (SELECT AVG({number.name}) FROM {table.name})"
     select = Select(column.name, table.name, where=(found.sql, average), other=other.name)
-    words = _filled(
+    words = filled(
         ("with {n} {s} average", "whose {n} is {s} the average"), n=number.name, s="above" if above else "below"
     )
-    frames = tuple(text.replace("{1}", "{1} and {2}") for text in _LISTS)
-    frame = Slot("f", _filled(frames, w=column.name, t=table.plural))
+    frames = tuple(text.replace("{1}", "{1} and {2}") for text in LISTS)
+    frame = Slot("f", filled(frames, w=column.name, t=table.plural))
     return Draft("above-average", "hard", select, (frame, found.words, Slot("a", words)))
 
 
@@ -279,7 +270,7 @@ def _lookup(database: Database, dice: Dice) -> Draft | None:
     found = condition("=", table, name, (dice.pick(name.values),))
     other = next(c for c in table.columns if c not in (column, name) and c.kind != "key")
     select = Select(column.name, table.name, where=(found.sql,), other=other.name)
-    return Draft("lookup", "easy", select, (Slot("f", _filled(_LISTS, w=column.name, t=table.plural)), found.words))
+    return Draft("lookup", "easy", select, (Slot("f", filled(LISTS, w=column.name, t=table.plural)), found.words))
 
 
 SIMPLE: tuple[tuple[Template, float], ...] = (
