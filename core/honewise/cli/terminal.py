@@ -90,7 +90,9 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, title:
     if not sys.stdout.isatty():
         _plain_table(columns, cells, title)
         return
-    table = Table(title=Text(title, justify="left") if title else None, header_style="bold", box=None, pad_edge=False)
+    table = Table(
+        title=Text(title) if title else None, title_justify="left", header_style="bold", box=None, pad_edge=False
+    )
     for column in columns:
         table.add_column(Text(column), overflow="fold")
     for row in cells:
