@@ -99,6 +99,7 @@ def glossary(heading: str) -> list[re.Pattern[str]]:
     ]
 
 
+@pytest.mark.slow
 def test_every_number_of_a_run_is_in_the_glossary(tmp_path: Path) -> None:
     small = ["stages.sft.steps=2", "stages.rl.steps=2", "stages.rl.prompts=2", "stages.rl.samples=2"]
     measured = ["data.held_out.limit=2", "stages.evaluate.samples=1", "stages.rl.trainer.beta=0.01"]

@@ -8,12 +8,13 @@ import re
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import pytest
 
 from honewise import (
+    Cell,
     Completion,
     Domain,
     JudgeTemplate,
@@ -22,6 +23,7 @@ from honewise import (
     Reward,
     Rubric,
     Score,
+    Scored,
     Span,
     Task,
     Term,
@@ -31,6 +33,7 @@ from honewise import (
 )
 from honewise.builtin.arithmetic import arithmetic
 from honewise.checks import DOMAIN_CHECKS, PRESET_CHECKS, REWARD_CHECKS, Finding, check_domain, check_reward
+from honewise.checks.worth import _preset_total
 from honewise.errors import JudgeError
 from honewise.host import PluginHost
 from honewise.rewards import length, tagged
@@ -159,6 +162,31 @@ def slow(completion: Completion) -> float:
     return 0.0
 
 
+def meddles(task: Task, completion: Completion) -> float:
+    task.inputs.setdefault("seen", True)  # type: ignore[attr-defined]
+    return 0.0
+
+
+def leaves(completion: Completion) -> float:
+    if "\x00" in completion.text:
+        sys.exit(3)
+    return 0.0
+
+
+class Wide:
+    """A number of a library of its own."""
+
+    def item(self) -> float:
+        return 3.0
+
+    def __float__(self) -> float:
+        return 3.0
+
+
+def wide(completion: Completion) -> Any:
+    return Wide() if completion.answer else 0.0
+
+
 REWARDS: list[tuple[Callable[..., Any], dict[str, Any], str, str]] = [
     (gives_two, {}, "bounds", r"scores 2, outside \[0, 1\]"),
     (stray, {}, "spans", "outside the text"),
@@ -167,6 +195,9 @@ REWARDS: list[tuple[Callable[..., Any], dict[str, Any], str, str]] = [
     (nothing, {}, "scored", "returned None"),
     (unscored_text, {}, "scored", "odd text"),
     (not_a_number, {}, "bounds", "scores nan"),
+    (meddles, {}, "deterministic", "its call changes task"),
+    (leaves, {}, "scored", "SystemExit: 3"),
+    (wide, {}, "bounds", r"scores 3, outside"),
     (likes_length, {}, "gold", r"the gold completion scores 0\.0"),
     (likes_silence, {}, "empty", "the empty completion scores 1"),
     (leaks_between, {}, "batch", "alone and .* in a batch"),
@@ -215,8 +246,7 @@ def _stripped_piece(text: str, task: Task) -> Completion:
 
 
 def _quadratic(text: str, task: Task) -> Completion:
-    for at in range(0, len(text), 10):
-        text.count("\uffff", at)
+    for at in range(len(text)):
         text[at:].casefold()
     return parse(text, task)
 
@@ -266,6 +296,13 @@ def answer_only(completion: Completion) -> float:
 
 
 DOMAINS: list[tuple[str, Callable[[], Domain], str, str]] = [
+    ("a function for a reward", _odd(rewards=[right, letters, stray]), "fields", "rewards[2] is <function stray"),
+    (
+        "a mapping for a preset",
+        _odd(rubrics={"a": Rubric({"right": 1}), "b": {"right": 1}}),
+        "fields",
+        "rubrics['b'] is",
+    ),
     ("two rewards of one name", _odd(rewards=[right, letters, replace(letters, name="right")]), "rewards", "2 rewards"),
     ("bounds", lambda: with_reward(right.fn, bounds=(1.0, 1.0)), "rewards", "bounds of 'odd' are"),
     ("deadline", lambda: with_reward(right.fn, deadline=0.0), "rewards", "deadline of 'odd' is 0.0"),
@@ -384,6 +421,51 @@ def test_a_gate_closed_is_worth_its_otherwise() -> None:
     assert failing(domain) == {}
 
 
+def test_a_preset_that_cannot_tell_gold_from_silence() -> None:
+    flat = Reward(fn=nothing, name="flat", bounds=(0.0, 1.0))
+    domain = replace(good(), rewards=[right, letters, flat], rubrics={"default": Rubric({"letters": 0.0})})
+    assert "and the empty completion totals 0" in failing(domain)["preset-gold"].explanation
+
+
+def always(completion: Completion) -> Score:
+    return Score(1.0 if completion.text else 0.0, correct=True)
+
+
+def test_an_empty_completion_that_counts_as_correct() -> None:
+    odd = Reward(fn=always, name="odd")
+    domain = replace(good(), rewards=[right, letters, odd], rubrics={"default": Rubric({"odd": 1.0}, correct="odd")})
+    assert "the empty completion of task 'train-0' is correct" in failing(domain)["preset-empty"].explanation
+
+
+def test_credit_that_does_not_add_up() -> None:
+    """Scoring conserves credit, so the check is given a row that it would not make."""
+    task = samples("train")[0]
+    cells = {"right": Cell(value=1.0, weight=2.0, terminal=0.5, spans=(Span(0, 1, 0.5),))}
+    sound = Scored(task, Completion("x"), cells, total=2.0)
+    assert list(_preset_total([sound, replace(sound, total=None)])) == []
+    (problem,) = _preset_total([replace(sound, total=2.1)])
+    assert "adds up to 2.0, its total is 2.1" in problem
+
+
+JUNK = [None, "text", [None], {"x": None}, _raises, lambda *args: [None]]
+
+
+@pytest.mark.parametrize("junk", JUNK, ids=range(len(JUNK)))
+@pytest.mark.parametrize("name", [field.name for field in fields(Domain)])
+def test_no_domain_is_broken_enough_to_break_the_checker(name: str, junk: Any) -> None:
+    found = check_domain(replace(good(), **{name: junk}), name="words", host=HOST)
+    harmless = name == "difficulty" and junk is None
+    assert all(finding.ok for finding in found) == harmless
+
+
+@pytest.mark.parametrize("junk", [None, 3, "text", (None, None), {"x": 1}])
+@pytest.mark.parametrize("name", ["bounds", "deadline", "cost", "exempt"])
+def test_no_reward_is_declared_badly_enough_to_break_the_checker(name: str, junk: Any) -> None:
+    odd = replace(letters, name="odd", **{name: junk})
+    domain = replace(good(), rewards=[right, letters, odd])
+    assert "rewards" in failing(domain) or (name, junk) == ("deadline", 3)
+
+
 # Judges.
 
 
@@ -493,5 +575,12 @@ def test_given_tasks_take_the_place_of_samples() -> None:
 
 def test_every_check_has_a_domain_that_breaks_it() -> None:
     tried = {case[2] for case in DOMAINS} | {case[2] for case in REWARDS}
-    tried |= {"gold-form", "judges", "preset-gold", "preset-empty", "workers"}  # each has a test of its own above
-    assert tried == (DOMAIN_CHECKS.keys() | REWARD_CHECKS.keys() | PRESET_CHECKS.keys()) - {"preset-total"}
+    tried |= {
+        "gold-form",
+        "judges",
+        "preset-gold",
+        "preset-empty",
+        "preset-total",
+        "workers",
+    }  # each has a test of its own above
+    assert tried == (DOMAIN_CHECKS.keys() | REWARD_CHECKS.keys() | PRESET_CHECKS.keys())

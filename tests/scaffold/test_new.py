@@ -57,8 +57,9 @@ def test_a_new_domain_passes_its_own_tests_from_its_wheel(tmp_path: Path) -> Non
     tests = run("-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", cwd=plugin, path=site)
     assert tests.returncode == 0, tests.stdout + tests.stderr
     assert "9 passed" in tests.stdout
-    listed = run("-m", "honewise", "doctor", "chess-problems", cwd=tmp_path, path=site)
-    assert listed.returncode == 0, listed.stdout + listed.stderr
+    for command in (["doctor", "chess-problems"], ["run", "chess-problems/quickstart", "--dry-run"]):
+        done = run("-m", "honewise", *command, cwd=tmp_path, path=site)
+        assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_nothing_of_the_templates_is_left_over(tmp_path: Path) -> None:
@@ -78,6 +79,7 @@ def test_the_generated_project_asks_for_this_minor_release(tmp_path: Path) -> No
     assert project["entry-points"]["honewise"] == {"chess": "honewise_chess"}
 
 
+@pytest.mark.slow
 def test_generated_code_is_in_the_house_style(tmp_path: Path) -> None:
     new_domain("chess", tmp_path)
     new_reward("readable", tmp_path)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from typing import Any
 
-from honewise.contracts import Completion, Domain, Judge, JudgeTemplate, Reward, Task, Verdict
+from honewise.contracts import Completion, Domain, Judge, JudgeTemplate, Reader, Reward, Rubric, Task, Verdict
 from honewise.host import PluginHost
 from honewise.scoring.functions import find
 from honewise.scoring.outcome import Outcome, checked, failed
@@ -71,6 +71,12 @@ class Bench:
     tasks: list[Task] = field(default_factory=list)
     """The tasks to try gold completions on, prompts filled in where the domain can."""
     probes: list[Probe] = field(default_factory=list)
+    gold: dict[str, str | None] = field(default_factory=dict)
+    """By task id; None where there is none, or it is no text."""
+    faults: list[str] = field(default_factory=list)
+    """Fields of the domain of a wrong type; they are empty in ``domain``."""
+    changed: dict[int, list[Probe]] = field(default_factory=dict)
+    """By ``id`` of a reward: probes that its call changed."""
     _results: dict[str, list[Any]] = field(default_factory=dict)
 
     @property
@@ -95,7 +101,10 @@ class Bench:
         """What the function returns, or the exception it raises, for each probe alone; computed once."""
         key = f"{id(reward)} {canonical(options)}"
         if key not in self._results:
+            before = [_frozen(probe) for probe in self.probes]
             self._results[key] = [self.result(reward, probe, options) for probe in self.probes]
+            pairs = zip(self.probes, before, strict=True)
+            self.changed[id(reward)] = [probe for probe, text in pairs if _frozen(probe) != text]
         return self._results[key]
 
     def result(self, reward: Reward, probe: Probe, options: Mapping[str, Any]) -> Any:
@@ -103,7 +112,7 @@ class Bench:
         try:
             results = self.raw(reward, [probe], options)
             return results[0] if len(results) == 1 else ValueError(f"{len(results)} results for a batch of one")
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             return error
 
     def outcomes(self, reward: Reward, options: Mapping[str, Any]) -> list[Outcome]:
@@ -120,7 +129,7 @@ class Bench:
                 if isinstance(completion, Completion) and completion.text == text:
                     # Core counts tokens; words come close enough for rewards that look at the length.
                     probes.append(Probe(task, replace(completion, tokens=len(text.split()) + bool(text)), gold))
-            except Exception:
+            except (Exception, SystemExit):
                 continue
         return probes
 
@@ -151,32 +160,80 @@ def make_bench(
     tasks: Sequence[Task] | None,
 ) -> Bench:
     """Read samples, fill in prompts, parse what is to be tried. What the domain raises here shows up in its check."""
-    bench = Bench(domain, name, package, host, RecordingJudge(judge) if judge else None, options, tasks)
+    faults = list(_faults(domain))
+    bench = Bench(_sound(domain), name, package, host, RecordingJudge(judge) if judge else None, options, tasks)
+    bench.faults = faults
     if tasks is None:
         bench.samples = {split: _take(domain, split) for split in ("train", "held-out")}
         chosen = [task for found in bench.samples.values() for task in found[: GOLD_TASKS // 2]]
         tried = [task for found in bench.samples.values() for task in found[:PROBE_TASKS]]
     else:
         chosen, tried = list(tasks), list(tasks[: 2 * PROBE_TASKS])
-    bench.tasks = [_prompted(domain, task) for task in chosen if isinstance(task, Task)]
-    prompted = {task.id: task for task in bench.tasks}
-    golds = {task.id: _gold(domain, task) for task in bench.tasks}
+    bench.tasks = [_prompted(domain, task) for task in chosen if isinstance(task, Task) and isinstance(task.id, str)]
+    bench.gold = {task.id: _gold(domain, task) for task in bench.tasks}
     for task in bench.tasks:
-        if golds[task.id] is not None:
-            bench.probes += bench.parsed(task, [golds[task.id] or ""], gold=True)
-    for task in (prompted[task.id] for task in tried if isinstance(task, Task)):
-        gold = golds[task.id] or ""
-        others = [other for key, other in golds.items() if key != task.id and other is not None][:4]
-        wrong = [text for text in texts(gold, others, task.id) if text != gold]
-        bench.probes += bench.parsed(task, wrong)
+        gold = bench.gold[task.id]
+        bench.probes += bench.parsed(task, [] if gold is None else [gold], gold=True)
+    for task in bench.tasks:
+        if any(task.id == other.id for other in tried if isinstance(other, Task)):
+            gold = bench.gold[task.id] or ""
+            others = [other for key, other in bench.gold.items() if key != task.id and other is not None][:4]
+            bench.probes += bench.parsed(task, [text for text in texts(gold, others, task.id) if text != gold])
     return bench
+
+
+_TYPES: Mapping[str, tuple[Callable[[Any], bool], str]] = {
+    **dict.fromkeys(("prompt", "parse", "gold", "samples"), (callable, "a function")),
+    "difficulty": (lambda value: value is None or callable(value), "a function or None"),
+}
+_ITEMS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
+    "rewards": (lambda value: isinstance(value, Reward), "a Reward"),
+    "judges": (lambda value: isinstance(value, JudgeTemplate), "a JudgeTemplate"),
+    "rubrics": (lambda value: isinstance(value, Rubric) and isinstance(value.terms, Mapping), "a Rubric"),
+    "readers": (lambda value: isinstance(value, Reader) or callable(value), "a Reader"),
+    "metrics": (callable, "a function"),
+}
+
+_LISTS = ("rewards", "judges")
+
+
+def _faults(domain: Domain) -> Iterator[str]:
+    for name, (right, what) in _TYPES.items():
+        if not right(getattr(domain, name)):
+            yield f"{name} is {describe(getattr(domain, name))}, not {what}"
+    for name, (right, what) in _ITEMS.items():
+        value = getattr(domain, name)
+        kind = Sequence if name in _LISTS else Mapping
+        if not isinstance(value, kind) or isinstance(value, str):
+            yield f"{name} is {describe(value)}, not a {kind.__name__.lower()}"
+            continue
+        items = value.items() if isinstance(value, Mapping) else enumerate(value)
+        yield from (f"{name}[{key!r}] is {describe(item)}, not {what}" for key, item in items if not right(item))
+
+
+def _sound(domain: Domain) -> Domain:
+    """The domain without what is of a wrong type, so that the rest can be checked."""
+    changes: dict[str, Any] = {} if _TYPES["difficulty"][0](domain.difficulty) else {"difficulty": None}
+    for name, (right, _) in _ITEMS.items():
+        value = getattr(domain, name)
+        if name in _LISTS:
+            listed = isinstance(value, Sequence) and not isinstance(value, str)
+            changes[name] = [item for item in value if right(item)] if listed else []
+        else:
+            named = value.items() if isinstance(value, Mapping) else ()
+            changes[name] = {str(key): item for key, item in named if right(item)}
+    return replace(domain, **changes)
 
 
 def outcome(reward: Reward, probe: Probe, result: Any) -> Outcome:
     """A result as scoring takes it; an exception is unscored."""
-    if isinstance(result, Exception):
+    if isinstance(result, Exception | SystemExit):
         return failed(reward.name, f"raised {describe(result)}")
     return checked(reward.name, reward, result, probe.text)
+
+
+def _frozen(probe: Probe) -> str:
+    return canonical([asdict(probe.task), asdict(probe.completion)])
 
 
 def canonical(value: Any) -> str:
@@ -187,20 +244,20 @@ def canonical(value: Any) -> str:
 def _take(domain: Domain, split: str) -> list[Task]:
     try:
         return list(islice(domain.samples(split), MOST_SAMPLES))
-    except Exception:
+    except (Exception, SystemExit):
         return []
 
 
 def _prompted(domain: Domain, task: Task) -> Task:
     try:
         return replace(task, prompt=tuple(domain.prompt(task)))
-    except Exception:
+    except (Exception, SystemExit):
         return task
 
 
 def _gold(domain: Domain, task: Task) -> str | None:
     try:
         gold = domain.gold(task)
-    except Exception:
+    except (Exception, SystemExit):
         return None
     return gold if isinstance(gold, str) else None

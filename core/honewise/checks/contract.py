@@ -51,7 +51,7 @@ def check_domain(
     return [
         *structure(bench),
         *reading(bench),
-        *rewards(bench, domain.rewards),
+        *rewards(bench, bench.domain.rewards),
         *presets(bench),
         *metrics(bench),
         *judges(bench),

@@ -43,6 +43,10 @@ class Finding:
 
 
 DOMAIN_CHECKS: Mapping[str, Check] = {
+    "fields": Check(
+        "every field of the Domain is of its type",
+        "see honewise.Domain; functions marked with @reward are Rewards, presets are Rubrics",
+    ),
     "rewards": Check(
         "reward names are unique, bounds are ordered and finite, deadlines positive, exemptions known and explained",
         "correct the arguments of @reward",
@@ -119,7 +123,8 @@ REWARD_CHECKS: Mapping[str, Check] = {
         "its spans lie inside the completion's text", "pay pieces (piece.pays(...)): their offsets are absolute"
     ),
     "deterministic": Check(
-        "it gives the same score for the same completion", "sort what comes from sets, and seed what is random"
+        "it gives the same score for the same completion, and changes neither it nor the task",
+        "sort what comes from sets, seed what is random, copy what is to be changed",
     ),
     "batch": Check(
         "a completion scores the same alone, in a batch, and in another order",
@@ -142,11 +147,11 @@ REWARD_CHECKS: Mapping[str, Check] = {
 
 PRESET_CHECKS: Mapping[str, Check] = {
     "preset-gold": Check(
-        "the gold completion is correct, and no other completion tried has a higher total",
+        "the gold completion is correct, has a higher total than the empty one, and no other tried has a higher one",
         "look at the parts of the two totals; a partial reward must not outweigh being right",
     ),
     "preset-empty": Check(
-        "no completion tried has a lower total than the empty one",
+        "the empty completion is not correct, and no completion tried has a lower total",
         "let charges take back what was earned, not more; or give the empty completion the least of each reward",
     ),
     "preset-total": Check(
@@ -198,7 +203,7 @@ def _collect(problems: Callable[[], Iterable[str]]) -> str:
                 break
             if problem not in found:
                 found.append(problem)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         found.append(f"raised {describe(error)}")
     return "; ".join(found) + ("; and more" if more else "")
 

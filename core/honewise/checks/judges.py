@@ -49,7 +49,7 @@ def _parser(template: JudgeTemplate) -> Iterator[str]:
             verdict = template.parse(reply)
         except ValueError:
             continue
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             yield f"parsing the reply {describe(reply)} raised {describe(error)}; ValueError is expected"
             continue
         if not math.isfinite(verdict.value):

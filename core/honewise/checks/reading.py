@@ -55,8 +55,8 @@ def _prompt(bench: Bench) -> Iterator[str]:
 def _leak(bench: Bench) -> Iterator[str]:
     for task in bench.tasks:
         shown = _text(bench.domain.prompt(task))
-        gold = bench.domain.gold(task)
-        if isinstance(gold, str) and len(gold) >= 8 and gold in shown:
+        gold = bench.gold[task.id]
+        if gold is not None and len(gold) >= 8 and gold in shown:
             yield f"task {task.id!r}: the prompt contains the gold completion {describe(gold)}"
         if _text(bench.domain.prompt(task)) != shown:
             return  # it changes by itself: reported by `prompt`
@@ -102,7 +102,7 @@ def _gold(bench: Bench) -> Iterator[str]:
 
 def _tried(bench: Bench) -> Iterator[tuple[Task, str]]:
     for task in bench.tasks[:4]:
-        gold = bench.domain.gold(task) or ""
+        gold = bench.gold[task.id] or ""
         yield from ((task, text) for text in [gold, *texts(gold, [], f"parse {task.id}")])
 
 
@@ -111,7 +111,7 @@ def _parse(bench: Bench) -> Iterator[str]:
         try:
             completion = bench.domain.parse(text, task)
             again = bench.domain.parse(text, task)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             yield f"reading {describe(text)} raised {describe(error)}"
             continue
         if not isinstance(completion, Completion):
@@ -134,7 +134,7 @@ def _pieces(bench: Bench) -> Iterator[str]:
         try:
             completion = bench.domain.parse(text, task)
             pieces = dict(completion.pieces)
-        except Exception:
+        except (Exception, SystemExit):
             continue  # reported by `parse`
         for name, piece in pieces.items():
             if not isinstance(piece, Piece):
@@ -157,7 +157,7 @@ def _parse_time(bench: Bench) -> Iterator[str]:
     if not bench.tasks:
         return
     task = bench.tasks[0]
-    for unit, sizes in growing(bench.domain.gold(task) or ""):
+    for unit, sizes in growing(bench.gold[task.id] or ""):
         before = 0.0
         for size, text in zip(SIZES, sizes, strict=True):
             try:
@@ -165,7 +165,7 @@ def _parse_time(bench: Bench) -> Iterator[str]:
                 if too_slow(took, before, PARSE_SECONDS, size):
                     # A collection of garbage may fall into one reading of a text, hardly into both.
                     took = min(took, _parse_seconds(bench, text, task))
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 yield f"reading {size:,} characters of {describe(unit)} raised {describe(error)}"
                 break
             if too_slow(took, before, PARSE_SECONDS, size):

@@ -32,6 +32,7 @@ _SPLITS = ("train", "held-out")
 def structure(bench: Bench) -> Iterator[Finding]:
     """Everything that can be seen without scoring a completion."""
     domain, whole = bench.domain, f"domain {bench.name}"
+    yield run("fields", whole, lambda: iter(bench.faults))
     yield run("rewards", whole, lambda: _rewards(bench))
     yield run("rubrics", whole, lambda: _rubrics(bench))
     yield run("sendable", whole, lambda: _sendable(domain.rewards))
@@ -54,6 +55,13 @@ def _rewards(bench: Bench) -> Iterator[str]:
 
 def declared(reward: Reward) -> Iterator[str]:
     """What is wrong with a reward before it is ever called."""
+    try:
+        yield from _declared(reward)
+    except Exception as error:
+        yield f"the declaration of {reward.name!r} cannot be read: {describe(error)}"
+
+
+def _declared(reward: Reward) -> Iterator[str]:
     low, high = reward.bounds
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
         yield f"the bounds of {reward.name!r} are ({low}, {high})"
@@ -83,6 +91,13 @@ def _rubrics(bench: Bench) -> Iterator[str]:
 
 def rubric_problems(bench: Bench, rubric: Rubric) -> Iterator[str]:
     """What is wrong with a preset before anything is scored."""
+    try:
+        yield from _rubric(bench, rubric)
+    except Exception as error:
+        yield f"it cannot be read: {describe(error)}"
+
+
+def _rubric(bench: Bench, rubric: Rubric) -> Iterator[str]:
     found: dict[str, Reward] = {}
     for name in rubric.terms:
         try:

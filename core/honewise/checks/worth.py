@@ -90,7 +90,8 @@ def _bounds(bench: Bench, reward: Reward) -> Iterator[str]:
 
 def _outside(reward: Reward, result: Any) -> Iterator[str]:
     value = result.value if isinstance(result, Score) else result
-    if isinstance(value, int | float):
+    if hasattr(value, "__float__"):  # numbers of numpy and torch count
+        value = float(value)
         low, high = reward.bounds
         if not low - SLACK * 1000 <= value <= high + SLACK * 1000:
             yield f"scores {value:g}, outside [{low:g}, {high:g}]"
@@ -116,6 +117,7 @@ def _deterministic(bench: Bench, reward: Reward) -> Iterator[str]:
         first, second = outcome(reward, probe, result), outcome(reward, probe, again)
         if first != second:
             yield f"{probe} scores {_shown(first)}, then {_shown(second)}"
+    yield from (f"its call changes {probe}, or the task" for probe in bench.changed[id(reward)])
 
 
 def _shown(found: Outcome) -> str:
@@ -183,8 +185,8 @@ def _deadline(bench: Bench, reward: Reward) -> Iterator[str]:
             result = bench.result(reward, probes[0], options)
             took = time.process_time() - began
             what = f"{size:,} characters of {describe(unit)}"
-            if isinstance(result, Exception):
-                if not any(isinstance(short, Exception) for short in bench.results(reward, options)):
+            if isinstance(result, Exception | SystemExit):
+                if not any(isinstance(short, Exception | SystemExit) for short in bench.results(reward, options)):
                     yield f"{what} are unscored: raised {describe(result)}"
                 break
             if too_slow(took, before, reward.deadline, size):
@@ -240,13 +242,17 @@ def _preset_gold(bench: Bench, rubric: Rubric, rows: Sequence[Scored]) -> Iterat
             yield f"{bench.probes[gold]} is not correct for {rubric.correct!r}" + (f" ({said})" if said else "")
         for other in others:
             total = rows[other].total
-            if total is not None and total > row.total + SLACK:
+            if total is not None and not bench.probes[other].text and total > row.total - SLACK:
+                yield f"{bench.probes[gold]} totals {row.total:g}, and the empty completion totals {total:g}"
+            elif total is not None and total > row.total + SLACK:
                 yield f"{bench.probes[gold]} totals {row.total:g}, {bench.probes[other]} totals {total:g}"
 
 
 def _preset_empty(bench: Bench, rows: Sequence[Scored]) -> Iterator[str]:
     for empty, others in _by_task(bench.probes, lambda probe: not probe.text).items():
         least = rows[empty].total
+        if rows[empty].correct:
+            yield f"the empty completion of task {rows[empty].task.id!r} is correct"
         for other in others:
             total = rows[other].total
             if least is not None and total is not None and total < least - SLACK:
@@ -268,7 +274,7 @@ def _metric(metric: Callable[[Sequence[Scored]], Mapping[str, float]], rows: Seq
     for given, what in ((rows, f"{len(rows)} rows"), ([], "no rows"), (rows[:1], "one row")):
         try:
             numbers = metric(given)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             yield f"for {what} it raised {describe(error)}"
             continue
         if not isinstance(numbers, Mapping):
