@@ -15,7 +15,7 @@ from honewise.scoring.functions import find
 from honewise.scoring.outcome import Outcome, checked, failed
 
 from .findings import describe
-from .probes import texts
+from .probes import SIZES, texts
 
 __all__ = ["Bench", "Probe", "RecordingJudge", "canonical", "make_bench", "outcome"]
 
@@ -73,6 +73,8 @@ class Bench:
     probes: list[Probe] = field(default_factory=list)
     gold: dict[str, str | None] = field(default_factory=dict)
     """By task id; None where there is none, or it is no text."""
+    longest: int = SIZES[-1]
+    """Characters up to which the parser was found to be quick."""
     faults: list[str] = field(default_factory=list)
     """Fields of the domain of a wrong type; they are empty in ``domain``."""
     changed: dict[int, list[Probe]] = field(default_factory=dict)

@@ -169,6 +169,7 @@ def _parse_time(bench: Bench) -> Iterator[str]:
                 yield f"reading {size:,} characters of {describe(unit)} raised {describe(error)}"
                 break
             if too_slow(took, before, PARSE_SECONDS, size):
+                bench.longest = size // 10
                 yield f"reading {size:,} characters of {describe(unit)} took {took:.2f} s"
                 return
             before = took

@@ -178,7 +178,7 @@ def _deadline(bench: Bench, reward: Reward) -> Iterator[str]:
     for unit, sizes in kinds[:_LONG]:
         before = 0.0
         for size, text in zip(SIZES, sizes, strict=True):
-            probes = bench.parsed(gold.task, [text])
+            probes = bench.parsed(gold.task, [text]) if size <= bench.longest else []
             if not probes:
                 break
             began = time.process_time()
