@@ -90,6 +90,12 @@ def test_text_is_shown_as_it_is_and_coloured_where_it_earned(run: Run, tmp_path:
     assert [text for item, _, text in drawn.marks if item == 1] == ["👩‍🔬"]
 
 
+def test_colour_by_one_reward_or_as_trained(run: Run, tmp_path: Path) -> None:
+    assert draw(run, tmp_path, colour="0").marks == []
+    trained = [(kind.split()[0], text) for _, kind, text in draw(run, tmp_path, colour="trained").marks]
+    assert trained == [("paid", "</"), ("charged", "pt")]
+
+
 @pytest.mark.parametrize(
     ("filters", "found"),
     [

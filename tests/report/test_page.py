@@ -163,7 +163,7 @@ def test_controls_are_marked_and_never_the_headline(tmp_path: Path) -> None:
     page = Page(report.render(run))
     assert "sft t=0.3 control" in page.text
     assert page.text.count("→") == 2 * 1
-    assert "rl greedy sft t=0.3 correct +25.0 points −10.0 to +50.0 4" in page.text
+    assert "rl greedy sft t=0.3 accuracy +25.0 points −10.0 to +50.0 4" in page.text
 
 
 def test_curves_and_reasons_and_times_are_there(page: Page) -> None:
@@ -215,6 +215,7 @@ def test_what_the_browser_reads_is_what_was_scored(run: Run) -> None:
     spans = cells["linking"][7]
     assert [spans[i : i + 3] for i in range(0, len(spans), 4)] == [[0, 4, 0.5], [2, 6, 0.25], [6, 8, -0.5]]
     assert data["strings"][spans[3]] == "SELECT"
+    assert packed[15] == [0, 2, 0.5, 6, 8, -0.25]
 
 
 def test_the_command_finds_a_run_by_name_or_folder(

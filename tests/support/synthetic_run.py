@@ -104,6 +104,7 @@ def _first_step() -> list[RolloutRow]:
             0,
             0,
             -0.5,
+            [(0, 2, 0.5), (6, 8, -0.25)],
         ),
         RolloutRow(
             scored(

@@ -168,11 +168,14 @@ def _hash(text: str) -> str:
 def _number(value: float | None) -> str:
     if value is None or not math.isfinite(value):
         return "–"
+    size = abs(value)
     if value == 0:
-        return "0"
-    if abs(value) < 1e-3 or abs(value) >= 1e5:
-        return f"{value:.2e}"
-    return f"{value:.3f}" if abs(value) < 100 else f"{value:.0f}"
+        text = "0"
+    elif size < 1e-3 or size >= 1e5:
+        text = f"{size:.2e}"
+    else:
+        text = f"{size:.3f}" if size < 100 else f"{size:.0f}"
+    return f"−{text}" if value < 0 else text
 
 
 def _percent(value: float | None) -> str:

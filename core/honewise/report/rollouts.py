@@ -31,8 +31,9 @@ def browser_data(rollouts: Sequence[StoredRollout], where: Callable[[StoredRollo
     """What the page's script reads.
 
     ``rows`` are ``[source, step, task, prompt, group, sample, text, total, correct, tokens, truncated, advantage, cut,
-    cells]``, ``cells`` are ``[reward, value, weight, unscored, gated, terminal, feedback, spans]``, ``spans`` are flat
-    ``start, end, value, label``; texts that repeat are indices into ``strings``. Offsets count characters.
+    cells, reference, trained]``; ``cells`` are ``[reward, value, weight, unscored, gated, terminal, feedback, spans]``;
+    ``spans`` are flat ``start, end, value, label``; ``trained``, what each token earned, is flat ``start, end,
+    value``. Texts that repeat are indices into ``strings``. Offsets count characters.
     """
     strings, sources, rewards = _Table(), _Table(), _Table()
     rows = []
@@ -56,6 +57,7 @@ def browser_data(rollouts: Sequence[StoredRollout], where: Callable[[StoredRollo
                 _short(scored.cut),
                 cells,
                 strings(_json(scored.task.reference)),
+                [part for start, end, value in row.credit for part in (start, end, _short(value))],
             ]
         )
     return {

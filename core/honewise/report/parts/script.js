@@ -56,7 +56,7 @@
   const data = JSON.parse(holder.textContent);
   holder.textContent = "";
   const { rows, strings, rewards, sources } = data;
-  const SOURCE = 0, STEP = 1, TASK = 2, PROMPT = 3, GROUP = 4, SAMPLE = 5, TEXT = 6, TOTAL = 7, CORRECT = 8, TOKENS = 9, TRUNCATED = 10, ADVANTAGE = 11, CUT = 12, CELLS = 13, REFERENCE = 14;
+  const SOURCE = 0, STEP = 1, TASK = 2, PROMPT = 3, GROUP = 4, SAMPLE = 5, TEXT = 6, TOTAL = 7, CORRECT = 8, TOKENS = 9, TRUNCATED = 10, ADVANTAGE = 11, CUT = 12, CELLS = 13, REFERENCE = 14, TRAINED = 15;
   const REWARD = 0, VALUE = 1, WEIGHT = 2, UNSCORED = 3, GATED = 4, TERMINAL = 5, FEEDBACK = 6, SPANS = 7;
   const BATCH = 20;
 
@@ -67,11 +67,17 @@
     const characters = Array.from(row[TEXT]);
     if (!characters.length) { box.append(make("span", "empty", "nothing was written")); return box; }
     const spans = [];
-    for (const cell of row[CELLS]) {
+    const add = (from, to, credit, why) => {
+      const start = Math.max(0, from), end = Math.min(characters.length, to);
+      if (end > start) spans.push({ start, end, credit, why });
+    };
+    if (only === "trained") for (let i = 0; i < row[TRAINED].length; i += 3) add(row[TRAINED][i], row[TRAINED][i + 1], row[TRAINED][i + 2], "token, as trained  " + signed(row[TRAINED][i + 2]));
+    else for (const cell of row[CELLS]) {
       if (only !== null && cell[REWARD] !== only) continue;
+      const times = cell[WEIGHT] === 1 ? "" : " × " + show(cell[WEIGHT]);
       for (let i = 0; i < cell[SPANS].length; i += 4) {
-        const start = Math.max(0, cell[SPANS][i]), end = Math.min(characters.length, cell[SPANS][i + 1]);
-        if (end > start) spans.push({ start, end, credit: cell[SPANS][i + 2] * cell[WEIGHT], value: cell[SPANS][i + 2], cell, label: strings[cell[SPANS][i + 3]] });
+        const [start, end, value, label] = cell[SPANS].slice(i, i + 4);
+        add(start, end, value * cell[WEIGHT], rewards[cell[REWARD]] + (strings[label] ? ": " + strings[label] : "") + "  " + signed(value) + times);
       }
     }
     const cuts = [...new Set([0, characters.length, ...spans.flatMap((span) => [span.start, span.end])])].sort((a, b) => a - b);
@@ -86,7 +92,7 @@
       const credit = open.reduce((sum, span) => sum + span.credit, 0);
       const level = Math.max(1, Math.min(5, Math.ceil(5 * Math.sqrt(Math.abs(credit) / data.scale))));
       const mark = make("mark", Math.abs(credit) < 1e-9 ? "evened" : (credit > 0 ? "paid s" : "charged s") + level, text);
-      mark.dataset.tip = open.map((span) => rewards[span.cell[REWARD]] + (span.label ? ": " + span.label : "") + "  " + signed(span.value) + (span.cell[WEIGHT] === 1 ? "" : " × " + show(span.cell[WEIGHT]))).join("\n") + (open.length > 1 ? "\ntogether " + signed(credit) : "");
+      mark.dataset.tip = open.map((span) => span.why).join("\n") + (open.length > 1 ? "\ntogether " + signed(credit) : "");
       box.append(mark);
     }
     return box;
@@ -170,7 +176,8 @@
     const source = byId("f-source").value, steps = stepRange(byId("f-step").value), correct = byId("f-correct").value;
     const reward = byId("f-reward").value, want = byId("f-state").value, order = byId("f-order").value;
     const words = byId("f-text").value.toLocaleLowerCase(), test = cellTest(want);
-    state.colour = byId("f-colour").value === "" ? null : Number(byId("f-colour").value);
+    const colour = byId("f-colour").value;
+    state.colour = colour === "" ? null : colour === "trained" ? colour : Number(colour);
     const holds = (row) =>
       (source === "" || row[SOURCE] === Number(source)) &&
       (!steps || (row[STEP] !== null && row[STEP] >= steps[0] && row[STEP] <= steps[1])) &&
@@ -211,6 +218,7 @@
   options(byId("f-source"), "everywhere", sources);
   options(byId("f-reward"), "any", rewards);
   options(byId("f-colour"), "all rewards", rewards);
+  if (rows.some((row) => row[TRAINED].length)) byId("f-colour").append(new Option("tokens, as trained", "trained"));
   let waiting = 0;
   byId("filters").addEventListener("input", (event) => { clearTimeout(waiting); waiting = setTimeout(refresh, event.target.id === "f-text" ? 150 : 0); });
   byId("filters").addEventListener("submit", (event) => event.preventDefault());
