@@ -56,7 +56,7 @@ def browser_data(rollouts: Sequence[StoredRollout], where: Callable[[StoredRollo
                 _short(row.advantage),
                 _short(scored.cut),
                 cells,
-                strings(_json(scored.task.reference)),
+                strings(_listing(scored.task.reference)),
                 [part for start, end, value in row.credit for part in (start, end, _short(value))],
             ]
         )
@@ -130,5 +130,9 @@ def _messages(prompt: Sequence[Mapping[str, Any]]) -> str:
     return "\n\n".join(f"{message.get('role', '')}: {message.get('content', '')}" for message in prompt)
 
 
-def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, indent=1, default=str)
+def _listing(values: Mapping[str, Any]) -> str:
+    """One line for each value; text stands as it is, anything else as JSON."""
+    return "\n".join(
+        f"{name}: {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)}"
+        for name, value in values.items()
+    )

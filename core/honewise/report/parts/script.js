@@ -144,10 +144,11 @@
     const chips = make("div", "chips");
     for (const cell of row[CELLS]) chips.append(chip(row, cell));
     if (row[CUT]) chips.append(make("span", "chip charged", "cut because wrong " + signed(row[CUT])));
-    item.append(top, paint(row, state.colour), chips, fold("prompt, reference, feedback", (box) => {
+    item.append(top, paint(row, state.colour), chips, fold("feedback, prompt, reference", (box) => {
       const list = make("dl");
       for (const cell of row[CELLS]) if (strings[cell[FEEDBACK]]) { list.append(make("dt", "", rewards[cell[REWARD]]), make("dd", "", strings[cell[FEEDBACK]])); list.lastChild.dir = "auto"; }
-      box.append(boxed(strings[row[PROMPT]]), boxed(strings[row[REFERENCE]]), list);
+      box.append(list, make("h4", "", "prompt"), boxed(strings[row[PROMPT]]));
+      if (strings[row[REFERENCE]]) box.append(make("h4", "", "reference"), boxed(strings[row[REFERENCE]]));
     }));
     return item;
   };
