@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import random
 import re
@@ -510,6 +511,13 @@ def test_judge_rewards_run_with_a_fake(package: str) -> None:
     assert failing(judged(), package=package, judge=judge) == {}
     assert judge.calls[0].template is CLEAR
     assert set(judge.calls[0].slots) == {"answer"}
+
+
+def test_it_works_inside_a_running_event_loop(package: str) -> None:
+    async def notebook() -> dict[str, Finding]:
+        return failing(judged(), package=package, judge=FakeJudge(otherwise=0.5))
+
+    assert asyncio.run(notebook()) == {}
 
 
 def test_a_judge_that_fails_is_not_the_rewards_fault(package: str) -> None:

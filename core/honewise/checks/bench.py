@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from typing import Any
@@ -146,8 +148,8 @@ class Bench:
         }
         arguments = {name: values[name] for name in reward.arguments}
         result = reward.fn(**arguments, **options)
-        if reward.asynchronous:
-            result = asyncio.run(result)
+        if inspect.isawaitable(result):
+            result = _awaited(result)
         return list(result) if reward.batch else [result]
 
 
@@ -225,6 +227,20 @@ def _sound(domain: Domain) -> Domain:
             named = value.items() if isinstance(value, Mapping) else ()
             changes[name] = {str(key): item for key, item in named if right(item)}
     return replace(domain, **changes)
+
+
+def _awaited(result: Awaitable[Any]) -> Any:
+    """The value of an awaitable, also where this thread runs an event loop already, as notebooks do."""
+
+    async def wait() -> Any:
+        return await result
+
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(wait())
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, wait()).result()
 
 
 def outcome(reward: Reward, probe: Probe, result: Any) -> Outcome:
