@@ -12,7 +12,7 @@ import pytest
 
 pytest.importorskip("trl")
 
-from honewise.errors import RunError, UnscoredBudgetExceeded, UserError
+from honewise.errors import RecipeError, RunError, UnscoredBudgetExceeded, UserError
 from honewise.runs import manifest
 from honewise.runs.run import Run
 from honewise.runs.summary import comparisons, results
@@ -139,6 +139,8 @@ def test_the_manifest_names_the_data(finished: Run) -> None:
     assert found["data"]["train"]["tasks"] == 40
     assert len(found["data"]["held_out"]["sha256"]) == 64
     assert found["device"] == "cpu"
+    assert found["stages"]["sft"]["demonstrations"] == 8
+    assert [found["stages"][name]["from"] for name in ("sft", "rl", "more-sft")] == ["base", "sft", "sft"]
 
 
 def test_the_second_run_gets_a_number(finished: Run) -> None:
@@ -231,8 +233,25 @@ def test_too_much_unscored_stops_with_a_checkpoint_and_can_go_on(recipe_file: Pa
     ],
 )
 def test_what_the_data_cannot_give_is_said(recipe_file: Path, change: str, said: str) -> None:
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(RecipeError, match=said):
         run_recipe(recipe_file, ["stages.sft.steps=1", change])
+    assert not (recipe_file.parent / "runs").exists()
+
+
+def test_a_run_that_could_not_begin_is_not_in_the_way(recipe_file: Path, tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    with pytest.raises(UserError, match="cannot be loaded"):
+        run_recipe(recipe_file, ["policy.path=model"])
+    assert list((tmp_path / "runs").iterdir()) == []
+
+
+def test_several_processes_are_refused_before_they_get_in_each_others_way(
+    recipe_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(UserError, match="one of 2"):
+        run_recipe(recipe_file)
+    assert not (tmp_path / "runs").exists()
 
 
 def test_nothing_scored_is_not_zero() -> None:
@@ -242,7 +261,7 @@ def test_nothing_scored_is_not_zero() -> None:
 
     def row(task: str, value: float | None, correct: bool | None) -> Scored:
         cell = Cell(value, unscored=None if value is not None else "gone")
-        tasks = Task(task, {}, meta={"steps": 1})
+        tasks = Task(task, {"expression": "1 + 2"})
         return Scored(
             tasks, Completion("x", tokens=4), {"r": cell, "never": Cell(None, unscored="gone")}, value, correct
         )

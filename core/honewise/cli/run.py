@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from honewise.errors import UnscoredBudgetExceeded
+from honewise.errors import UnscoredBudgetExceeded, UserError
 from honewise.progress import Progress
 from honewise.recipes.schema import EvaluateStage, PolicySpec, Recipe, RlStage, SftStage
 
@@ -58,6 +58,12 @@ def run(
         progress.done()
         why = "interrupted" if isinstance(stop, KeyboardInterrupt) else "stopped: too much could not be scored"
         note(f"{why}. To go on from the last checkpoint:\n  {command} --resume")
+        raise
+    except UserError:
+        raise
+    except Exception:
+        progress.done()
+        note(f"failed. Once the cause is gone, this goes on from the last checkpoint:\n  {command} --resume")
         raise
     with finished:
         _summary(finished)

@@ -157,6 +157,16 @@ class Run:
         """Record how the run ended: ``finished``, or ``stopped`` where it can be resumed."""
         self.store.set_fact("state", state)
 
+    @property
+    def worth_keeping(self) -> bool:
+        """Whether a step or a measurement is stored."""
+        return any(state.steps for state in self.store.stages()) or bool(self.store.evaluations())
+
+    def discard(self) -> None:
+        """Close the run and remove its folder. Only for one that this process made and that is not worth keeping."""
+        self.close()
+        shutil.rmtree(self.path, ignore_errors=True)
+
     def close(self) -> None:
         """Close the store and let others at the folder."""
         self.store.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from honewise.contracts import Scored
+from honewise.contracts import Scored, Task
 from honewise.metrics import paired_bootstrap
 from honewise.recipes.schema import EvaluateStage, RlStage
 from honewise.runs.run import StageContext
@@ -46,13 +46,17 @@ def run_evaluate(bench: Workbench, stage: EvaluateStage, ctx: StageContext) -> N
     for of in dict.fromkeys(setting.of for setting in settings):
         todo = [setting for setting in settings if setting.of == of and setting.name not in stored]
         if todo:
-            policy = bench.policy(of)
-            for setting in todo:
-                what = f"{ctx.stage}: {setting.name}"
-                found = measure(policy, tasks, bench.scorer, setting.how, ctx.progress, what)
-                bench.scorer.check_budget(found.scored, bench.recipe.rubric.max_unscored)
-                _keep(ctx, setting, found, len(tasks))
+            _measure(bench, ctx, of, todo, tasks)
     _compare(ctx, stage, settings)
+
+
+def _measure(bench: Workbench, ctx: StageContext, of: str, todo: Sequence[_Setting], tasks: Sequence[Task]) -> None:
+    """All that is still to be measured of one policy, which is let go before the next is loaded."""
+    policy = bench.policy(of)
+    for setting in todo:
+        found = measure(policy, tasks, bench.scorer, setting.how, ctx.progress, f"{ctx.stage}: {setting.name}")
+        bench.scorer.check_budget(found.scored, bench.recipe.rubric.max_unscored)
+        _keep(ctx, setting, found, len(tasks))
 
 
 def _settings(bench: Workbench, stage: EvaluateStage, ctx: StageContext) -> Iterator[_Setting]:

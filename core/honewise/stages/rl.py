@@ -17,5 +17,6 @@ def run_rl(bench: Workbench, stage: RlStage, ctx: StageContext) -> None:
     estimator = bench.materials.host.estimator(stage.estimator)
     policy = bench.policy(bench.source_of(ctx.stage))
     limit = bench.recipe.rubric.max_unscored
-    train_rl(ctx, stage, policy, rl_tasks(bench.materials), bench.scorer, estimator, max_unscored=limit)
+    trained = train_rl(ctx, stage, policy, rl_tasks(bench.materials), bench.scorer, estimator, max_unscored=limit)
     bench.keep_policy(policy, ctx.stage)
+    bench.note_stage(ctx, reference=trained.reference)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
+import os
 import shlex
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from honewise.errors import MissingExtra, RunError, UnscoredBudgetExceeded
+from honewise.errors import MissingExtra, RunError, UnscoredBudgetExceeded, UserError
 from honewise.host import PluginHost
 from honewise.progress import Progress, Silent
 from honewise.recipes.schema import EvaluateStage, RlStage, SftStage
@@ -53,6 +56,7 @@ def resolve(
     host: PluginHost | None = None,
 ) -> Materials:
     """Everything that can be checked and read before a run: the recipe, the domain, the rubric, both task sets."""
+    _one_process()
     return prepare(read(source, overrides, host=host), progress or Silent(), host)
 
 
@@ -76,7 +80,9 @@ def execute(materials: Materials, *, resume: bool, progress: Progress, command: 
             _stages(bench)
         card.write(folder)
         folder.finish()
-    except BaseException:
+    except BaseException as error:
+        if isinstance(error, UserError) and not resume and not folder.worth_keeping:
+            folder.discard()  # what the user will now change must not be in the way of the next try
         folder.close()
         raise
     return folder
@@ -108,6 +114,8 @@ def _stages(bench: Workbench) -> None:
             store.set_stage(name, "failed", reason=f"{type(error).__name__}: {error}")
             bench.run.finish("failed")
             raise
+        finally:
+            _free()
         store.set_stage(name, "done")
 
 
@@ -118,6 +126,20 @@ def _stage(bench: Workbench, stage: SftStage | RlStage | EvaluateStage, ctx: Any
         run_rl(bench, stage, ctx)
     else:
         run_evaluate(bench, stage, ctx)
+
+
+def _free() -> None:
+    """Give back what the last stage's model held, before the next one loads its own."""
+    gc.collect()
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def _one_process() -> None:
+    count = os.environ.get("WORLD_SIZE", "1")
+    if count not in ("", "1"):
+        raise UserError(f"honewise run works in one process; this one was started as one of {count} (WORLD_SIZE)")
 
 
 def _facts(materials: Materials) -> dict[str, Any]:

@@ -19,6 +19,7 @@ def run_sft(bench: Workbench, stage: SftStage, ctx: StageContext) -> None:
     policy = bench.policy(bench.source_of(ctx.stage))
     train_sft(ctx, stage, policy, shown, seconds=seconds_of(stage, ctx))
     bench.keep_policy(policy, ctx.stage)
+    bench.note_stage(ctx, demonstrations=len(shown))
 
 
 def seconds_of(stage: SftStage, ctx: StageContext) -> float | None:

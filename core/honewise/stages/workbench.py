@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 
 from honewise.contracts import Domain, Task
 from honewise.data import TaskSet, load_tasks
-from honewise.errors import UserError
+from honewise.errors import Problem, RecipeError, UserError
 from honewise.host import PluginHost, get_host
 from honewise.progress import Progress
 from honewise.recipes.schema import BASE, DataSpec, EvaluateStage, Recipe, RlStage, SftStage
+from honewise.runs import manifest
 from honewise.runs.run import Run, StageContext, stage_seed
 from honewise.scoring import Scorer
 
@@ -51,7 +52,24 @@ def prepare(recipe: Recipe, progress: Progress, host: PluginHost | None = None) 
     shared = sum(repr(task.prompt) in seen for task in held_out)
     if shared:
         progress.note(f"data: {shared} of the {len(held_out)} held-out prompts stand in train too")
-    return Materials(recipe, host, domain, scorer, train, held_out)
+    materials = Materials(recipe, host, domain, scorer, train, held_out)
+    _enough(materials)
+    return materials
+
+
+def _enough(materials: Materials) -> None:
+    """Raise ``RecipeError`` where a stage asks for more tasks than there are."""
+    problems = []
+    for name, stage in materials.recipe.stages.items():
+        try:
+            if isinstance(stage, SftStage):
+                demonstrations(materials, stage.demonstrations)
+            elif isinstance(stage, RlStage) and stage.prompts > (count := len(rl_tasks(materials))):
+                raise UserError(f"prompts: {stage.prompts} tasks a step, but there are only {count} training tasks")
+        except UserError as error:
+            problems.append(Problem(f"stages.{name}", str(error)))
+    if problems:
+        raise RecipeError(materials.recipe.name, problems)
 
 
 def _tasks(domain: Domain, spec: DataSpec, host: PluginHost, part: str, progress: Progress) -> TaskSet:
@@ -171,6 +189,12 @@ class Workbench:
         shutil.rmtree(draft, ignore_errors=True)  # what a killed process left half done
         save_policy(policy, draft)
         publish(draft, folder)
+
+    def note_stage(self, ctx: StageContext, **facts: str | int | None) -> None:
+        """Put into the manifest where a stage's policy came from."""
+        known = manifest.read(self.run.path).get("stages", {})
+        here = {"from": self.source_of(ctx.stage), "seed": ctx.seed, **facts}
+        manifest.add(self.run.path, {"stages": {**known, ctx.stage: here}})
 
     def _texts(self) -> Iterator[str]:
         """What a tiny policy's tokenizer learns from: all training prompts and the completions that are shown."""
