@@ -214,6 +214,18 @@ def test_what_stands_in_a_log_is_read_and_the_log_left_alone(run: Run, database:
     assert files(database.parent) == before
 
 
+def test_a_link_leads_to_the_file_and_its_log(run: Run, database: Path, tmp_path: Path) -> None:
+    link = tmp_path / "link.sqlite"
+    link.symlink_to(database)
+    writer = sqlite3.connect(database)
+    writer.execute("PRAGMA journal_mode = WAL")
+    writer.execute("INSERT INTO pet VALUES (3, 'Kim')")
+    writer.commit()
+    assert run(link, "SELECT count(*) FROM pet").rows == [(3,)]
+    writer.close()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "link.sqlite"]
+
+
 def test_a_transaction_that_was_cut_off_is_rolled_back_in_the_copy_only(run: Run, database: Path) -> None:
     build(
         database,

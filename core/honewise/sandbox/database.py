@@ -85,7 +85,7 @@ def open_guarded(
         for setting in _SETTINGS:
             connection.execute(setting)
         connection.execute(f"PRAGMA hard_heap_limit={memory_bytes}")
-        virtual = connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table' AND rootpage = 0").fetchall()
+        virtual = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND rootpage = 0").fetchall()
     except (OSError, sqlite3.Error, MemoryError) as error:
         if connection is not None:
             connection.close()

@@ -1,9 +1,9 @@
 """Results of reference statements, computed once: in memory, and in a directory that several processes share.
 
 The directory is named by ``HONEWISE_GOLD_CACHE``, which the scoring pool sets for its workers; it must belong to this
-user and be closed to others (mode 700), else it is not used. Files are written under a temporary name and renamed;
-the values are marshalled plain data, read by workers only. A result that depends on how busy the machine was
-(timeout, memory, crashed) is kept in memory only.
+user and be closed to others (mode 700), else it is not used. Files are written under a temporary name and renamed.
+Their values are marshalled plain data, which only workers read, never the process that trains. A result that depends
+on how busy the machine was (timeout, memory, crashed) is kept in memory only.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import tempfile
 from collections import OrderedDict
 
 from .guard import Identity, SqlResult
+from .worker import inside_worker
 
 __all__ = ["DIRECTORY", "cache"]
 
@@ -78,6 +79,8 @@ class _Cache:
             self._bytes -= self._kept.popitem(last=False)[1][1]
 
     def _path(self, key: Key) -> str | None:
+        if not inside_worker():
+            return None
         directory = os.environ.get(DIRECTORY, "")
         if self._directory[0] != directory:
             self._directory = (directory, _is_private(directory))

@@ -132,7 +132,7 @@ class WorkerProcess:
         self._flag = mmap.mmap(flag, 1)
         self._output = output = _output_file()
         passed = {"connection": theirs.fileno(), "lifeline": watched, "flag": flag}
-        config = json.dumps({"path": [os.path.abspath(path) for path in sys.path], **passed})
+        config = json.dumps({"path": [os.path.abspath(path) for path in sys.path if isinstance(path, str)], **passed})
         try:
             process = subprocess.Popen(
                 [sys.executable, "-c", _BOOT, config],
@@ -143,8 +143,9 @@ class WorkerProcess:
                 pass_fds=tuple(passed.values()),
                 start_new_session=True,
             )
-        except OSError as error:
+        except (OSError, TypeError, ValueError) as error:  # TypeError: an embedded Python without an executable
             os.close(lifeline)
+            ours.close()
             raise SandboxError(f"a {self.name} process could not be started: {error}") from error
         finally:
             theirs.close()
@@ -258,7 +259,7 @@ class WorkerProcess:
         self._start()
 
     def output(self, limit: int = 4096) -> str:
-        """The end of what it printed; readable after a kill too. A flood within one request is cut after 64 KiB."""
+        """The end of what it printed; readable after a kill too. Each request may print 64 KiB, the rest is dropped."""
         size = os.fstat(self._output.fileno()).st_size
         return os.pread(self._output.fileno(), limit, max(0, size - limit)).decode("utf-8", "replace")
 

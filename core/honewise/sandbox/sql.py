@@ -37,7 +37,7 @@ def run_sql(database: str | Path, sql: str, limits: SqlLimits = _DEFAULT) -> Sql
     >>> run_sql("pets.sqlite", "DROP TABLE pet").kind  # doctest: +SKIP
     'denied'
     """
-    path = os.path.abspath(database)
+    path = _path(database)
     if inside_worker():
         return guard.run(path, sql, limits, model_text=True)
     return _served(path, sql, limits, model_text=True)
@@ -48,9 +48,9 @@ def reference_result(database: str | Path, sql: str, limits: SqlLimits = _DEFAUL
 
     It is never blamed on the model: a hang is the pool's to kill and nobody's score. The latest few hundred are kept in
     this process and, where the environment variable ``HONEWISE_GOLD_CACHE`` names a private directory, for all
-    processes that have the same (see ``gold``). Raises ``SandboxError`` where the statement does not run to its end.
+    workers that have the same (see ``gold``). Raises ``SandboxError`` where the statement does not run to its end.
     """
-    path = os.path.abspath(database)
+    path = _path(database)
     key = (path, guard.identity(path), sql, _plain(limits))
     result = gold.cache.get(key)
     if result is None:
@@ -67,6 +67,11 @@ def close() -> None:
     from . import service
 
     service.close()
+
+
+def _path(database: str | Path) -> str:
+    path = os.path.abspath(database)
+    return os.path.realpath(path) if os.path.islink(path) else path  # a log stands beside the file, not beside a link
 
 
 def _served(path: str, sql: str, limits: SqlLimits, *, model_text: bool) -> SqlResult:
