@@ -6,6 +6,8 @@ written there; other ``python`` and ``bash`` blocks are run, ``console`` blocks 
 
 from __future__ import annotations
 
+import doctest
+import importlib
 import os
 import re
 import runpy
@@ -141,3 +143,18 @@ def test_the_floors_are_those_that_the_architecture_test_holds() -> None:
     for number, rooms in enumerate(floors):
         there = {room for room in rooms if (PACKAGE / room).is_dir() or (PACKAGE / f"{room}.py").is_file()}
         assert set(re.findall(r"`(\w+)`", rows[str(number)])) == there, f"floor {number}"
+
+
+EXAMPLES = [
+    path
+    for path in sorted(PACKAGE.rglob("*.py"))
+    if re.search(r"^\s*>>> ", path.read_text(encoding="utf-8"), re.MULTILINE)
+]
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_examples_in_docstrings_hold(path: Path) -> None:
+    name = ".".join(["honewise", *path.relative_to(PACKAGE).with_suffix("").parts]).removesuffix(".__init__")
+    module = importlib.import_module(name)
+    assert any(test.examples for test in doctest.DocTestFinder().find(module))
+    assert doctest.testmod(module).failed == 0

@@ -95,6 +95,13 @@ def test_generated_code_is_in_the_house_style(tmp_path: Path) -> None:
     assert types.returncode == 0, types.stdout
 
 
+def test_beside_other_plugins_it_says_where_they_are_listed(tmp_path: Path) -> None:
+    (tmp_path / "plugins").mkdir()
+    (tmp_path / "plugins" / "requirements-dev.txt").touch()
+    first, *_ = new_domain("chess", tmp_path / "plugins").next
+    assert first == f"add to {tmp_path}/plugins/requirements-dev.txt:  -e ./plugins/chess"
+
+
 def test_an_existing_folder_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "chess").mkdir()
     (tmp_path / "chess" / "mine.txt").write_text("mine")

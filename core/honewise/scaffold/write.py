@@ -65,7 +65,9 @@ def new_domain(name: str, into: Path | None = None, *, host: PluginHost | None =
     except OSError as error:
         raise UserError(f"{target} cannot be written: {error.strerror or error}") from error
     shown = _shown(target)
-    return Created(files, (f'pip install -e "{shown}[test]"', f"honewise doctor {name}", f'pytest "{shown}"'))
+    listed = into / "requirements-dev.txt"  # the plugins of one repository are installed together
+    steps = (f"add to {listed}:  -e ./{into.resolve().name}/{name}",) if listed.is_file() else ()
+    return Created(files, (*steps, f'pip install -e "{shown}[test]"', f"honewise doctor {name}", f'pytest "{shown}"'))
 
 
 def new_reward(name: str, into: Path | None = None, *, domain: str = "arithmetic") -> Created:
