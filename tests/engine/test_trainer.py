@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +16,11 @@ from trl import GRPOTrainer
 
 from honewise.algorithms import DENSE_RETURN, GRPO, Estimator
 from honewise.contracts import Completion, Score, Span, Term, Unscored
+from honewise.engine import sharing
 from honewise.engine.rl import rl_arguments
 from honewise.engine.trainer import CreditTrainer
 from honewise.errors import UnscoredBudgetExceeded, UserError
+from honewise.models import shared_prefix
 from honewise.models.policy import quiet
 
 
@@ -73,9 +77,12 @@ def worth(text: str) -> float:
     return (len(text) * 7919 % 101) / 101
 
 
+@pytest.mark.parametrize("shared", [False, True], ids=["plain", "shared"])
 @pytest.mark.parametrize("scale", ["none", "group", "batch"])
 @pytest.mark.parametrize("estimator", [DENSE_RETURN, GRPO], ids=lambda e: e.name)
-def test_a_sparse_reward_gives_stock_advantages_and_gradients(tmp_path: Path, estimator: Estimator, scale: str) -> None:
+def test_a_sparse_reward_gives_stock_advantages_and_gradients(
+    tmp_path: Path, estimator: Estimator, scale: str, shared: bool
+) -> None:
     stage = world.rl_stage()
     reward = {"r": lambda completion: worth(completion.text)}
     options = {"kappa": "group_mean", "scale": scale}
@@ -93,7 +100,9 @@ def test_a_sparse_reward_gives_stock_advantages_and_gradients(tmp_path: Path, es
     biggest = float(spread.abs().max())
     assert biggest > 0
     assert float((mine["advantages"] - spread).abs().max()) <= 1e-6 * biggest
-    one, other = gradients(ours, mine), gradients(theirs, wanted)
+    with ours.shared_prompts() if shared else contextlib.nullcontext():
+        one, other = gradients(ours, mine), gradients(theirs, wanted)
+    assert ours._sharing_is_right is (True if shared else None)
     assert float(other.abs().max()) > 0
     assert float((one - other).abs().max()) <= 1e-6 * float(other.abs().max())
 
@@ -105,9 +114,11 @@ def test_whole_training_with_a_sparse_reward_is_stock(tmp_path: Path) -> None:
         ours = world.trainer(tmp_path / "a", stage, judge, options={"kappa": "group_mean"})
         theirs = stock(tmp_path / "b", stage, worth, "none")
         begin = world.weights(ours.model)
-        with quiet():
+        with ours.shared_prompts():
             ours.train()
-            theirs.train()
+        theirs.train()
+    assert ours._sharing_is_right
+    assert ours.model.config._attn_implementation == "sdpa", "and the model is left as it was"
     final, wanted = world.weights(ours.model), world.weights(theirs.model)
     assert any(not torch.equal(final[name], begin[name]) for name in final)
     for name, value in final.items():
@@ -216,6 +227,26 @@ def test_logs_hold_the_advantages_that_are_used(tmp_path: Path) -> None:
     for row in rows:
         assert sum(value for *_, value in row.credit) == pytest.approx(row.scored.total)
         assert row.prompt.startswith("<|user|>Say")
+
+
+def test_prompts_are_not_shared_where_that_gives_other_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As an architecture would whose positions or masks work otherwise."""
+    real = shared_prefix.lay_out
+
+    def wrong(*args: Any, **kwargs: Any) -> Any:
+        layout = real(*args, **kwargs)
+        return layout and dataclasses.replace(layout, position_ids=torch.zeros_like(layout.position_ids))
+
+    trainer, batch = dense_batch(tmp_path)
+    plain = gradients(trainer, batch)
+    monkeypatch.setattr(sharing, "lay_out", wrong)
+    said: list[str] = []
+    monkeypatch.setattr(trainer, "say", said.append)
+    with trainer.shared_prompts():
+        assert torch.equal(gradients(trainer, batch), plain)
+        assert torch.equal(gradients(trainer, batch), plain)
+    assert len(said) == 1
+    assert said[0].startswith("prompts are not shared in training: log-probabilities would be off by")
 
 
 def test_truncated_completions_keep_their_vote(tmp_path: Path) -> None:

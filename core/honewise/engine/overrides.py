@@ -27,6 +27,13 @@ OVERRIDES: Mapping[str, tuple[str, str]] = {
         "(self, model, inputs)",
         "rows that were dropped leave the denominators of losses that average over rows",
     ),
+    "_get_per_token_logps_and_entropies": (
+        "(self, model, input_ids, attention_mask, logits_to_keep, batch_size=None, compute_entropy=False, "
+        "compute_aux_loss=False, pixel_values=None, image_grid_thw=None, num_images=None, pixel_attention_mask=None, "
+        "spatial_shapes=None, num_tiles=None, image_sizes=None, token_type_ids=None, mm_token_type_ids=None, "
+        "image_position_ids=None)",
+        "the completions of one prompt share its computation",
+    ),
     "_get_train_sampler": ("(self, dataset=None)", "the order of an epoch follows from the seed and the epoch alone"),
     "_save_checkpoint": ("(self, model, trial)", "checkpoints are there whole or not at all"),
     "_load_optimizer_and_scheduler": ("(self, checkpoint)", "the step counter and the buffer come back on resume"),
@@ -42,12 +49,6 @@ OVERRIDES: Mapping[str, tuple[str, str]] = {
 RELIED_ON: Mapping[str, str] = {
     "_prepare_inputs": "(self, generation_batch)",
     "_generate": "(self, prompts)",
-    "_get_per_token_logps_and_entropies": (
-        "(self, model, input_ids, attention_mask, logits_to_keep, batch_size=None, compute_entropy=False, "
-        "compute_aux_loss=False, pixel_values=None, image_grid_thw=None, num_images=None, pixel_attention_mask=None, "
-        "spatial_shapes=None, num_tiles=None, image_sizes=None, token_type_ids=None, mm_token_type_ids=None, "
-        "image_position_ids=None)"
-    ),
     "training_step": "(self, model, inputs, num_items_in_batch)",
     "compute_loss": "(self, model, inputs, return_outputs=False, num_items_in_batch=None)",
 }

@@ -61,7 +61,7 @@ def train_rl(
     A Ctrl-C ends the step, writes a checkpoint and is raised; so is ``UnscoredBudgetExceeded``. Raises ``UserError``
     where arguments, estimator and placement do not fit together.
     """
-    setup = _setup(stage, tasks, scorer, estimator, max_unscored)
+    setup = _setup(ctx, stage, tasks, scorer, estimator, max_unscored)
     checkpoint = newest_checkpoint(ctx.folder) if ctx.resume else None
     ctx.store.truncate(ctx.stage, checkpoint_step(checkpoint) if checkpoint else 0)
     args = rl_arguments(ctx, stage)
@@ -79,7 +79,7 @@ def train_rl(
         if checkpoint:
             ctx.progress.advance(checkpoint_step(checkpoint))
         try:
-            with deferred_interrupt(interrupt, ctx.progress):
+            with deferred_interrupt(interrupt, ctx.progress), trainer.shared_prompts():
                 trainer.go_on(checkpoint, done=checkpoint is not None and checkpoint_step(checkpoint) >= stage.steps)
         except UnscoredBudgetExceeded:
             _save_before_stopping(trainer)
@@ -132,7 +132,14 @@ def rl_arguments(ctx: StageContext, stage: RlStage) -> Any:
     return configure("grpo", ours | given)
 
 
-def _setup(stage: RlStage, tasks: Sequence[Task], scorer: Scores, estimator: Estimator, max_unscored: float) -> Setup:
+def _setup(
+    ctx: StageContext,
+    stage: RlStage,
+    tasks: Sequence[Task],
+    scorer: Scores,
+    estimator: Estimator,
+    max_unscored: float,
+) -> Setup:
     options = dict(stage.estimator_options)
     if "scale" in estimator.options:
         options.setdefault("scale", stage.scale)
@@ -143,7 +150,7 @@ def _setup(stage: RlStage, tasks: Sequence[Task], scorer: Scores, estimator: Est
         raise UserError(f"prompts: {stage.prompts} tasks a step, but there are only {len(tasks)} training tasks")
     if any(task.images for task in tasks):
         raise UserError("data.train: these tasks show pictures, and this stage trains policies that read text only")
-    return Setup(tasks, scorer, estimator, options, stage.placement, max_unscored, stage.keep)
+    return Setup(tasks, scorer, estimator, options, stage.placement, max_unscored, stage.keep, ctx.progress.note)
 
 
 def _refuse(args: Any, setup: Setup, stage: RlStage) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -24,6 +24,7 @@ from honewise.scoring import Row
 from .checkpoints import ExactCheckpoints
 from .credit import Placement, decode
 from .rollouts import RolloutBatch, TokenCredit, components, group_credits, token_credit
+from .sharing import SharedPrompts
 
 __all__ = ["CreditTrainer", "EpochSampler", "Scores", "Setup"]
 
@@ -53,6 +54,8 @@ class Setup:
     max_unscored: float = 1.0
     keep: int = 2
     """Checkpoints kept."""
+    note: Callable[[str], None] = print
+    """Told what a person should know."""
 
 
 class EpochSampler(RepeatSampler):
@@ -72,7 +75,7 @@ class EpochSampler(RepeatSampler):
         return super().__iter__()
 
 
-class CreditTrainer(ExactCheckpoints, GRPOTrainer):
+class CreditTrainer(ExactCheckpoints, SharedPrompts, GRPOTrainer):
     """GRPO in which every token has an advantage of its own.
 
     The data set is made of ``setup.tasks``: a prompt and the number of its task. ``args`` is a ``GRPOConfig``.
@@ -92,6 +95,9 @@ class CreditTrainer(ExactCheckpoints, GRPOTrainer):
             train_dataset=_dataset(setup.tasks),
             processing_class=tokenizer,
         )
+
+    def say(self, line: str) -> None:
+        self.setup.note(line)
 
     def take_rows(self) -> list[RolloutRow]:
         """The completions generated since the last call, as the store takes them."""
