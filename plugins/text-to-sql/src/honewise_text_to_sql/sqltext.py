@@ -86,7 +86,7 @@ def split_statements(sql: str) -> list[str]:
     return [part.strip() for part in parts if part.strip()]
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=128)  # trees are large; what is read off them is remembered elsewhere
 def parse_sql(sql: str) -> exp.Expr | None:
     """The tree of the one SELECT (or WITH, VALUES, compound) in ``sql``; None where there is none to be read.
 
