@@ -114,6 +114,7 @@ class _NotANumber:
 
 
 _NAN = _NotANumber()
+_RANKS = {type(None): 0, bool: 1, int: 1, float: 1, str: 2, bytes: 3, _NotANumber: 4}
 
 
 def _canonical(rows: Iterable[Sequence[Any]]) -> list[Row]:
@@ -124,17 +125,7 @@ def _canonical(rows: Iterable[Sequence[Any]]) -> list[Row]:
 
 
 def _row_key(row: Row) -> list[tuple[int, Any]]:
-    return sorted(map(_value_key, row))
-
-
-def _value_key(value: Any) -> tuple[int, Any]:
-    if value is None:
-        return (0, 0)
-    if isinstance(value, int | float):
-        return (1, value)
-    if isinstance(value, str):
-        return (2, value)
-    return (3, value) if isinstance(value, bytes) else (4, 0)
+    return sorted([(_RANKS[type(value)], value) for value in row])
 
 
 def _permutation_exists(gold: list[Column], gold_sums: list[int], given: list[Column], sums: list[int]) -> bool:
