@@ -181,7 +181,8 @@ def _accuracy(scored: Sequence[Scored]) -> Mapping[str, float]:
     groups: dict[str, list[float]] = {"accuracy": [float(row.correct is True) for row in scored]}
     groups["readable"] = [float(row.completion.answer is not None) for row in scored]
     for row in scored:
-        groups.setdefault(f"{len(work_out(row.task.inputs['expression']))} steps", []).append(float(row.correct is True))
+        steps = len(work_out(row.task.inputs["expression"]))
+        groups.setdefault(f"{steps} steps", []).append(float(row.correct is True))
     return {name: sum(values) / len(values) for name, values in groups.items() if values}
 
 
