@@ -144,6 +144,20 @@ def test_ctrl_c_saves_and_the_run_goes_on(children: Children, whole: dict[str, A
     assert children.outcome(INNER, tmp_path, resume=True) == whole
 
 
+@pytest.mark.parametrize("step", [5, 6], ids=["first of an epoch", "within an epoch"])
+def test_too_many_unscored_saves_and_the_run_goes_on(step: int, children: Children, tmp_path: Path) -> None:
+    """Once the judge is back, the run ends as if it had never been away."""
+    settings = changed(steps=7, save_every=100)
+    code, printed = children.run({**settings, "folder": str(tmp_path / "b"), "die": f"budget:{step}"})
+    assert code == 1
+    assert printed.rstrip().endswith("UnscoredBudgetExceeded: as if no judge had answered")
+    newest = newest_checkpoint(tmp_path / "b" / "rl")
+    assert newest is not None
+    assert newest.name == f"checkpoint-{step - 1}"
+    resumed = children.outcome(settings, tmp_path / "b", resume=True)
+    assert resumed == children.outcome(settings, tmp_path / "a")
+
+
 def test_only_complete_checkpoints_are_chosen(tmp_path: Path) -> None:
     assert newest_checkpoint(tmp_path / "nowhere") is None
     for step, complete in ((2, True), (10, True), (12, False)):

@@ -7,13 +7,14 @@ line.
 A run prints the hash of the weights it ends with. Where to die is ``"sampling:3"`` (in the third generation),
 ``"update:3"`` (after the third optimizer step, before anything is stored), ``"saving:2"`` (in the second checkpoint,
 with half of its files written), ``"renaming:2"`` (with all written and nothing renamed), ``"removing:2"`` (after
-the rename, before old ones go), ``"sft:3"`` (in the third update of ``sft``) or ``"interrupt:3"`` (Ctrl-C in the third
-generation).
+the rename, before old ones go), ``"sft:3"`` (in the third update of ``sft``), ``"interrupt:3"`` (Ctrl-C in the third
+generation) or ``"budget:3"`` (too much of the third generation is unscored).
 """
 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
 import signal
@@ -28,6 +29,7 @@ import torch
 from honewise.engine import checkpoints
 from honewise.engine.sft import train_sft
 from honewise.engine.trainer import CreditTrainer
+from honewise.errors import UnscoredBudgetExceeded
 from honewise.recipes.schema import LoraSpec, SftStage
 
 
@@ -63,6 +65,16 @@ def arrange(death: str | None) -> None:
         die_in(checkpoints, "publish", at)
     elif where == "removing":
         die_in(checkpoints, "_checkpoints", at)
+    elif where == "budget":
+        from honewise.scoring import Scorer
+
+        calls = itertools.count(1)
+
+        def check(*_: object) -> None:
+            if next(calls) == at:
+                raise UnscoredBudgetExceeded("as if no judge had answered")
+
+        Scorer.check_budget = check  # type: ignore[method-assign]
     elif where == "sft":
         die_in(torch.optim.AdamW, "step", at)
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 import re
 import signal
 import threading
@@ -11,13 +12,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
+import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState
 
 from honewise.progress import Progress
 from honewise.runs.rows import RolloutRow
 from honewise.runs.run import StageContext
 
-__all__ = ["Interrupt", "SecondsBudget", "StepWriter", "deferred_interrupt"]
+__all__ = ["Interrupt", "SecondsBudget", "StepMark", "StepWriter", "deferred_interrupt"]
 
 _SHOWN = re.compile(r"reward|loss|unscored|rewards/.*/mean")
 
@@ -64,6 +67,31 @@ class SecondsBudget(TrainerCallback):
         if self.spent >= self.seconds:
             control.should_save = True
             control.should_training_stop = True
+
+
+class StepMark(TrainerCallback):
+    """Remembers the random states and the count of tokens at the end of the last step, for a checkpoint that is written
+    later than that."""
+
+    def __init__(self) -> None:
+        self._states: tuple[Any, ...] | None = None
+        self._tokens: int | float = 0
+
+    def on_step_end(self, _args: Any, state: TrainerState, *_: Any, **__: Any) -> None:
+        cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else None
+        self._states = (random.getstate(), np.random.get_state(), torch.random.get_rng_state(), cuda)
+        self._tokens = state.num_input_tokens_seen
+
+    def restore(self, state: TrainerState) -> None:
+        if self._states is None:
+            return
+        state.num_input_tokens_seen = self._tokens
+        python, numpy, cpu, cuda = self._states
+        random.setstate(python)
+        np.random.set_state(numpy)
+        torch.random.set_rng_state(cpu)
+        if cuda is not None:
+            torch.cuda.set_rng_state_all(cuda)
 
 
 class Interrupt(TrainerCallback):

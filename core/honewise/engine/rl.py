@@ -21,7 +21,7 @@ from honewise.recipes.schema import RlStage
 from honewise.runs.run import StageContext
 
 from .arguments import configure, convert
-from .callbacks import Interrupt, StepWriter, deferred_interrupt
+from .callbacks import Interrupt, StepMark, StepWriter, deferred_interrupt
 from .checkpoints import checkpoint_step, newest_checkpoint
 from .trainer import CreditTrainer, Scores, Setup
 
@@ -68,13 +68,13 @@ def train_rl(
     _refuse(args, setup, stage)
     _check_lengths(ctx, policy, tasks, args.max_completion_length)
     reference = _fix_reference(ctx, policy) if args.beta else None
-    interrupt, began = Interrupt(), time.perf_counter()
+    interrupt, mark, began = Interrupt(), StepMark(), time.perf_counter()
     with quiet(), warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
         trainer = CreditTrainer(policy.model, setup, args, policy.tokenizer)
         trainer.remove_callback(PrinterCallback)
-        trainer.add_callback(StepWriter(ctx, trainer.take_rows))
-        trainer.add_callback(interrupt)
+        for callback in (StepWriter(ctx, trainer.take_rows), interrupt, mark):
+            trainer.add_callback(callback)
         ctx.progress.start(ctx.stage, total=stage.steps)
         if checkpoint:
             ctx.progress.advance(checkpoint_step(checkpoint))
@@ -82,7 +82,7 @@ def train_rl(
             with deferred_interrupt(interrupt, ctx.progress), trainer.shared_prompts():
                 trainer.go_on(checkpoint, done=checkpoint is not None and checkpoint_step(checkpoint) >= stage.steps)
         except UnscoredBudgetExceeded:
-            _save_before_stopping(trainer)
+            _save_before_stopping(trainer, mark)
             raise
         finally:
             ctx.progress.done()
@@ -199,9 +199,10 @@ def _fix_reference(ctx: StageContext, policy: Policy) -> str:
     return reference
 
 
-def _save_before_stopping(trainer: CreditTrainer) -> None:
+def _save_before_stopping(trainer: CreditTrainer, mark: StepMark) -> None:
     """A checkpoint of the last finished step, where the failed one has not yet changed anything."""
     aligned = trainer._step == trainer.state.global_step * trainer.args.gradient_accumulation_steps
     if aligned and trainer.state.global_step > 0:
+        mark.restore(trainer.state)
         with torch.no_grad():
             trainer._save_checkpoint(trainer.model, trial=None)
