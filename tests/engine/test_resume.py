@@ -75,7 +75,10 @@ def whole(children: Children, tmp_path_factory: pytest.TempPathFactory) -> dict[
     return children.outcome(INNER, tmp_path_factory.mktemp("whole"))
 
 
-@pytest.mark.parametrize("death", ["sampling:3", "update:4", "saving:2", "renaming:2", "removing:2"])
+LATER = [pytest.param(death, marks=pytest.mark.slow) for death in ("renaming:2", "removing:2", "sampling:1")]
+
+
+@pytest.mark.parametrize("death", ["sampling:3", "update:4", "saving:2", *LATER])
 def test_killed_anywhere(death: str, children: Children, whole: dict[str, Any], tmp_path: Path) -> None:
     """Checkpoint 3 stands in the middle of a batch that is trained on twice."""
     again = children.killed_and_resumed(INNER, tmp_path, death)
@@ -83,10 +86,6 @@ def test_killed_anywhere(death: str, children: Children, whole: dict[str, Any], 
     assert whole["steps"] == 6
     assert len(whole["numbers"]) == 6
     assert not (tmp_path / "rl" / ".saving").exists()
-
-
-def test_killed_before_the_first_checkpoint(children: Children, whole: dict[str, Any], tmp_path: Path) -> None:
-    assert children.killed_and_resumed(INNER, tmp_path, "sampling:1") == whole
 
 
 @pytest.mark.parametrize(
@@ -144,7 +143,9 @@ def test_ctrl_c_saves_and_the_run_goes_on(children: Children, whole: dict[str, A
     assert children.outcome(INNER, tmp_path, resume=True) == whole
 
 
-@pytest.mark.parametrize("step", [5, 6], ids=["first of an epoch", "within an epoch"])
+@pytest.mark.parametrize(
+    "step", [pytest.param(5, id="first of an epoch"), pytest.param(6, id="within an epoch", marks=pytest.mark.slow)]
+)
 def test_too_many_unscored_saves_and_the_run_goes_on(step: int, children: Children, tmp_path: Path) -> None:
     """Once the judge is back, the run ends as if it had never been away."""
     settings = changed(steps=7, save_every=100)
