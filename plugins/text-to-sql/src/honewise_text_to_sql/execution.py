@@ -130,6 +130,8 @@ def _fault(golds: Sequence[Gold]) -> str:
 
 def _compared(result: SqlResult, golds: Sequence[Gold]) -> Outcome:
     usable = [gold for gold in golds if not isinstance(gold, str)]
+    if result.rows and any(rows == result.rows for rows, _ in usable):
+        return Outcome(True, "ok", "", len(result.rows), "", True, True, 1.0, 1.0, 1.0, 1.0)
     cells = [cell_scores(rows, result.rows) for rows, _ in usable]
     best = max(cells, key=sum, default=(0.0, 0.0, 0.0))
     return Outcome(
