@@ -37,21 +37,26 @@ def test_a_hang_of_ours_is_unscored_and_costs_nobody_else(scorer: Make, task: Ta
     scored = scorer({"ours": 1, "letters": 1}).score([Row(task, text) for text in texts])
     assert values(scored, "ours") == [1, 1, None, 1, 1]
     assert values(scored, "letters") == pytest.approx([0.1, 0, 0.1 * fate.count("a"), 0, 0])
-    assert scored[2].rewards["ours"].unscored == "ours: deadline of 0.4 s passed"
+    assert scored[2].rewards["ours"].unscored == "ours: deadline of 0.7 s passed"
     assert scored[2].total is None
     assert time.monotonic() - began < 20  # and not for ever
 
 
 @pytest.mark.parametrize("fate", ["hang", "busy"])
 def test_a_hang_of_the_models_text_is_scored_at_the_least(scorer: Make, task: Task, fate: str) -> None:
+    took = []
     with scorer({"theirs": 2}) as each:
-        each.score([Row(task, "warm")])
-        began = time.monotonic()
-        (row,) = each.score([Row(task, fate)])
-        assert time.monotonic() - began < 0.4 + 0.5
+        for attempt in range(3):  # the machine may be busy with other things
+            each.score([Row(task, f"warm {attempt}")])
+            began = time.monotonic()
+            (row,) = each.score([Row(task, f"{fate} {attempt}")])
+            took.append(time.monotonic() - began)
+            if took[-1] < 0.7 + 0.5:
+                break
+    assert min(took) < 0.7 + 0.5, "its deadline and half a second"
     cell = row.rewards["theirs"]
     assert (cell.value, cell.unscored, cell.correct, row.total) == (-1.0, None, False, -2.0)
-    assert "ran for more than 0.4 s" in cell.feedback
+    assert "ran for more than 0.7 s" in cell.feedback
 
 
 @pytest.mark.parametrize("fate", ["exit", "abort"])
@@ -208,7 +213,7 @@ def test_async_rewards_have_their_deadline_and_their_failures(scorer: Make, task
     texts = ["a" * 10, "async hang", "async raise", "b" * 20]
     scored = scorer({"slow": 1}).score([Row(task, text) for text in texts])
     assert values(scored, "slow") == [0.1, None, None, 0.2]
-    assert "deadline of 0.4 s passed" in str(scored[1].rewards["slow"].unscored)
+    assert "deadline of 1.4 s passed" in str(scored[1].rewards["slow"].unscored)
     assert "raised ValueError: async" in str(scored[2].rewards["slow"].unscored)
 
 

@@ -241,14 +241,14 @@ def test_the_floor_can_be_met(data: Any) -> None:
             key=lambda outcome: float(row(rubric_of(rubric, name), **{name: outcome}).total or 0),
         )
     right = row(rubric, **least)
-    best = {n: Outcome(rubric.bounds[n][1 if rubric.weight(n, 0) > 0 else 0]) for n in rubric.terms}
+    best = {n: Outcome(rubric.bounds[n][1 if rubric.weights(0)[n] > 0 else 0]) for n in rubric.terms}
     best["run"] = Outcome(rubric.bounds["run"][1], correct=False)
     wrong = row(rubric, **best)
     assert right.total is not None
     assert wrong.total is not None
     if wrong.cut < 0:
         width = sum(
-            abs(rubric.weight(n, 0))
+            abs(rubric.weights(0)[n])
             * abs(float(row(rubric_of(rubric, n), **{n: Outcome(rubric.bounds[n][1])}).rewards[n].value or 0)
                   - float(row(rubric_of(rubric, n), **{n: Outcome(rubric.bounds[n][0])}).rewards[n].value or 0))
             for n in rubric.terms

@@ -16,7 +16,7 @@ from typing import Any
 from honewise import Completion, Domain, Piece, Rubric, Score, Span, Task, Unscored, hookimpl, reward
 from honewise.sandbox.process import running_model_text
 
-SHORT = 0.4
+SHORT = 0.7
 
 
 def say(task: Task, what: str) -> None:
@@ -163,7 +163,7 @@ def batch(tasks: Sequence[Task], completions: Sequence[Completion]) -> Any:
     return [len(text) / 100 for text in texts]
 
 
-@reward(deadline=SHORT)
+@reward(deadline=2 * SHORT)
 async def slow(completion: Completion) -> float:
     if "async hang" in completion.text:
         await asyncio.sleep(60)

@@ -129,7 +129,6 @@ def evaluate(
 
 def parse_text(parse: Callable[[str, Task], Completion], job: Job) -> Completion | str:
     """The domain's reading of a text, or why there is none (which is never the model's fault)."""
-    random.seed(job.seed)
     try:
         completion = parse(job.text, job.task)
         if not isinstance(completion, Completion):

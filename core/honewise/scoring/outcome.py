@@ -15,6 +15,7 @@ _SLACK = 1e-9
 _FEEDBACK = 2_000
 _LABEL = 200
 _SPANS = 100_000
+_PLAIN = frozenset({float, int, bool})
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,9 @@ class Outcome:
     @property
     def value(self) -> float:
         """Terminal plus spans; only meaningful where it is neither unscored nor gated."""
-        return self.terminal + math.fsum(span.value for span in self.spans)
+        if not self.spans:
+            return self.terminal
+        return self.terminal + math.fsum([span.value for span in self.spans])
 
     def pack(self) -> list[Any]:
         """As plain data, short."""
@@ -104,7 +107,7 @@ def _outcome(result: object, text: str, seconds: float) -> Outcome:
             raise _Broken("returned None; a number, a bool, Score or Unscored is needed")
         plain = _plain(result)
         correct = plain if isinstance(plain, bool) else None
-        return Outcome(terminal=_number(plain, "its value"), correct=correct, seconds=seconds)
+        return Outcome(_number(plain, "its value"), correct=correct, seconds=seconds)
     spans = result.spans
     if len(spans) > _SPANS:
         raise _Broken(f"returned {len(spans)} spans; at most {_SPANS} are taken")
@@ -112,38 +115,46 @@ def _outcome(result: object, text: str, seconds: float) -> Outcome:
     if right is not None and not isinstance(right, bool):
         raise _Broken(f"correct is {type(right).__name__} {right!r:.40}; a bool or None is needed")
     return Outcome(
-        terminal=_number(_plain(result.terminal), "its terminal credit"),
-        spans=tuple([_span(span, len(text)) for span in spans]) if spans else (),
-        correct=right,
-        parts={str(key): _number(_plain(part), f"part {key!r}") for key, part in result.parts.items()}
-        if result.parts
-        else {},
-        feedback=_short(str(result.feedback), _FEEDBACK) if result.feedback else "",
+        _number(_plain(result.terminal), "its terminal credit"),
+        tuple([_span(span, len(text)) for span in spans]) if spans else (),
+        right,
+        _parts(result.parts) if result.parts else {},
+        _short(str(result.feedback), _FEEDBACK) if result.feedback else "",
         seconds=seconds,
     )
+
+
+def _parts(parts: Mapping[str, float]) -> dict[str, float]:
+    if all(type(part) is float and math.isfinite(part) and type(key) is str for key, part in parts.items()):
+        return dict(parts)
+    return {str(key): _number(_plain(part), f"part {key!r}") for key, part in parts.items()}
 
 
 def _span(span: object, length: int) -> Span:
     if not isinstance(span, Span):
         raise _Broken(f"a span is {type(span).__name__}; Span is needed")
-    start, end = _plain(span.start), _plain(span.end)
+    start, end, value = _plain(span.start), _plain(span.end), _plain(span.value)
     if type(start) is not int or type(end) is not int:
         raise _Broken(f"a span is at [{start!r:.20}, {end!r:.20}); whole numbers are needed")
     if not 0 <= start <= end <= length:
         raise _Broken(f"a span is at [{start}, {end}), outside the text of {length} characters")
-    value = _number(_plain(span.value), f"the value of the span at [{start}, {end})")
-    return Span(start, end, value, _short(str(span.label), _LABEL))
+    if type(value) is float and math.isfinite(value) and type(span.label) is str and len(span.label) <= _LABEL:
+        return Span(start, end, value, span.label)
+    number = _number(value, f"the value of the span at [{start}, {end})")
+    return Span(start, end, number, _short(str(span.label), _LABEL))
 
 
 def _plain(value: object) -> object:
     """Numbers of numpy and torch as Python's."""
-    if isinstance(value, (float, int)) and type(value) in (float, int, bool):
+    if value is None or type(value) in _PLAIN:
         return value
     item = getattr(value, "item", None)
     return item() if callable(item) else value
 
 
 def _number(value: object, what: str) -> float:
+    if type(value) is float and math.isfinite(value):
+        return value
     if not isinstance(value, (int, float)):
         raise _Broken(f"{what} is {type(value).__name__} {value!r:.40}; a number is needed")
     try:

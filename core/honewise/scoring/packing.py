@@ -9,6 +9,8 @@ from honewise.contracts import Completion, Piece, Task
 
 __all__ = ["pack_completion", "pack_task", "plain", "unpack_completion", "unpack_task"]
 
+_ATOMS = frozenset({str, int, float, bool, type(None)})
+
 
 def pack_task(task: Task) -> list[Any]:
     """Every field; the values of a task are JSON."""
@@ -29,6 +31,8 @@ def unpack_task(packed: Sequence[Any]) -> Task:
 
 def plain(value: Any) -> Any:
     """Read-only mappings as dictionaries, other sequences as lists."""
+    if type(value) in _ATOMS:
+        return value
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, (str, bytes)):

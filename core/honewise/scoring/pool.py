@@ -7,11 +7,13 @@ blamed; what else the worker had in hand is scored again by another.
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import shutil
 import tempfile
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
@@ -207,9 +209,10 @@ class Pool:
     def _receive(self, seat: _Seat, work: _Work) -> None:
         starting = not seat.worker.ready
         try:
-            message = seat.worker.receive(_FRAME_SECONDS)
-            if message.kind == "part":
-                self._take(seat, work, message.value)
+            with _no_collection():
+                message = seat.worker.receive(_FRAME_SECONDS)
+                if message.kind == "part":
+                    self._take(seat, work, message.value)
         except (WorkerTimeout, WorkerDied, WorkerRaised) as error:
             if starting:
                 self._failed_start(seat, error)
@@ -342,6 +345,20 @@ class Pool:
         if seat.failures >= _START_FAILURES:
             raise SandboxError(f"scoring workers cannot be started: {error}") from error
         self._replace(seat)
+
+
+@contextlib.contextmanager
+def _no_collection() -> Iterator[None]:
+    """A message makes thousands of small objects, none of them garbage: searching a large heap for some among them
+    would take longer than the rest."""
+    if not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def _split(group: list[int]) -> list[list[int]]:

@@ -42,12 +42,15 @@ class BoundRubric(Rubric):
     bounds: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     gates: Mapping[str, Gate] = field(default_factory=dict)
 
-    def weight(self, name: str, step: int) -> float:
-        """The weight at a step."""
-        weight = self.term(name).weight
-        if not isinstance(weight, Mapping):
-            return float(weight)
-        return float(weight[max((s for s in weight if s <= step), default=min(weight))])
+    def weights(self, step: int) -> dict[str, float]:
+        """Every weight at a step."""
+        return {name: _weight(self.term(name).weight, step) for name in self.terms}
+
+
+def _weight(weight: float | Mapping[int, float], step: int) -> float:
+    if not isinstance(weight, Mapping):
+        return float(weight)
+    return float(weight[max((since for since in weight if since <= step), default=min(weight))])
 
 
 def bind_rubric(rubric: Rubric, rewards: Mapping[str, Reward]) -> BoundRubric:
@@ -78,24 +81,30 @@ def bind_rubric(rubric: Rubric, rewards: Mapping[str, Reward]) -> BoundRubric:
 
 
 def scored(
-    rubric: BoundRubric, task: Task, completion: Completion, outcomes: Mapping[str, Outcome], step: int
+    rubric: BoundRubric,
+    task: Task,
+    completion: Completion,
+    outcomes: Mapping[str, Outcome],
+    step: int = 0,
+    *,
+    weights: Mapping[str, float] | None = None,
 ) -> Scored:
-    """One completion as the rubric takes it at a training step."""
-    cells: dict[str, Cell] = {}
-    for name in rubric.terms:
-        cells[name] = _cell(rubric, name, outcomes[name], rubric.weight(name, step))
+    """One completion as the rubric takes it at a training step, whose ``weights`` may be given for many at once."""
+    weights = rubric.weights(step) if weights is None else weights
+    cells = {
+        name: _cell(rubric.term(name), rubric.bounds[name], outcomes[name], weight) for name, weight in weights.items()
+    }
     correct = _correct(rubric, outcomes) if rubric.correct is not None else None
     if rubric.cap_wrong and correct is True:
         cells = _hold_promise(rubric, cells)
         correct = None if cells[str(rubric.correct)].value is None else correct
-    total: float | None = None
-    cut = 0.0
-    if all(cell.value is not None or cell.weight == 0 for cell in cells.values()):
-        total = math.fsum(cell.weight * cell.value for cell in cells.values() if cell.value is not None)
-        if rubric.cap_wrong:
-            cut = 0.0 if correct is None else cap_of(rubric, cells, total, correct)
-            total = None if correct is None else total + cut
-    return Scored(task, completion, cells, total, correct, cut)
+    earned = [cell.weight * cell.value for cell in cells.values() if cell.value is not None]
+    lost = len(earned) < len(cells) and any(cell.value is None and cell.weight != 0 for cell in cells.values())
+    if lost or (rubric.cap_wrong and correct is None):
+        return Scored(task, completion, cells, None, correct)
+    total = math.fsum(earned)
+    cut = cap_of(rubric, cells, total, bool(correct)) if rubric.cap_wrong else 0.0
+    return Scored(task, completion, cells, total + cut, correct, cut)
 
 
 def cap_of(rubric: BoundRubric, cells: Mapping[str, Cell], total: float, correct: bool) -> float:
@@ -108,26 +117,20 @@ def cap_of(rubric: BoundRubric, cells: Mapping[str, Cell], total: float, correct
     return min(0.0, floor - CAP_MARGIN * (width or 1.0) - total)
 
 
-def _cell(rubric: BoundRubric, name: str, outcome: Outcome, weight: float) -> Cell:
-    term = rubric.term(name)
+def _cell(term: Term, bounds: tuple[float, float], outcome: Outcome, weight: float) -> Cell:
     if outcome.unscored is not None:
         return Cell(value=None, weight=weight, unscored=outcome.unscored, seconds=outcome.seconds)
     if outcome.gated:
         return Cell(value=term.otherwise, weight=weight, gated=True, terminal=term.otherwise, seconds=outcome.seconds)
-    spans, value = outcome.spans, outcome.value
+    spans, value, terminal = outcome.spans, outcome.value, outcome.terminal
     if term.normalise == "bounds":
-        low, high = rubric.bounds[name]
-        spans = tuple([Span(s.start, s.end, s.value / (high - low), s.label) for s in spans])
-    value = _transform(term, rubric.bounds[name], value)
+        width = bounds[1] - bounds[0]
+        spans = tuple([Span(span.start, span.end, span.value / width, span.label) for span in spans])
+    if term.normalise == "bounds" or term.clip is not None:
+        value = _transform(term, bounds, value)
+        terminal = value - math.fsum([span.value for span in spans])
     return Cell(
-        value=value,
-        weight=weight,
-        terminal=value - math.fsum(span.value for span in spans),
-        spans=spans,
-        correct=outcome.correct,
-        parts=outcome.parts,
-        feedback=outcome.feedback,
-        seconds=outcome.seconds,
+        value, weight, None, False, terminal, spans, outcome.correct, outcome.parts, outcome.feedback, outcome.seconds
     )
 
 

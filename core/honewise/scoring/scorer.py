@@ -148,8 +148,9 @@ class Scorer:
         for share, results in zip(shares, outcomes, strict=True):
             for name, outcome in results.items():
                 self._tallies[name].add(outcome, share)
+        weights = self.rubric.weights(step)
         made = [
-            scored(self.rubric, job.task, job.completion or Completion(job.text), results, step)
+            scored(self.rubric, job.task, job.completion or Completion(job.text), results, weights=weights)
             for job, results in zip(jobs, outcomes, strict=True)
         ]
         return [
@@ -233,21 +234,23 @@ class Scorer:
     def _jobs(self, rows: Sequence[Row]) -> tuple[list[Job], list[int]]:
         """The distinct completions, tasks together, and for each row the index of its own."""
         tasks: dict[str, list[Task]] = {}
+        same: dict[int, Task] = {}
         keys: dict[tuple[int, str, int, bool], list[int]] = {}
         for index, row in enumerate(rows):
-            known = tasks.setdefault(row.task.id, [])
-            task = next((each for each in known if each is row.task or each == row.task), None)
+            task = same.get(id(row.task))
             if task is None:
-                known.append(task := row.task)
+                known = tasks.setdefault(row.task.id, [])
+                task = next((each for each in known if each == row.task), row.task)
+                known.append(task)
+                same[id(row.task)] = task
             keys.setdefault((id(task), row.text, row.tokens, row.truncated), []).append(index)
         by_task: dict[int, list[tuple[Row, list[int]]]] = {}
         for (task_key, *_), indices in keys.items():
             by_task.setdefault(task_key, []).append((rows[indices[0]], indices))
-        held = {id(task): task for known in tasks.values() for task in known}
         jobs: list[Job] = []
         places = [0] * len(rows)
         for task_key, group in by_task.items():
-            task = held[task_key]
+            task = same[task_key]
             for row, indices in group:
                 for index in indices:
                     places[index] = len(jobs)

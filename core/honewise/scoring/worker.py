@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import mmap
 import os
 import struct
@@ -75,6 +76,8 @@ def serve(arguments: Mapping[str, Any]) -> Callable[[Any], Any]:
             missing[name] = f"{type(error).__name__}: {error}"
             reward, call = _ABSENT, _absent
         plans.append(Plan(name, reward, gate, entry["otherwise"], call, entry["seconds"]))
+
+    gc.freeze()  # what was built is here to stay: no collection need look at it again
 
     def handle(request: Mapping[str, Any]) -> Any:
         return missing if "check" in request else _score(request, domain.parse, plans, desk)
