@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+import gc
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from honewise.contracts import Completion, Piece, Task
 
-__all__ = ["pack_completion", "pack_task", "plain", "unpack_completion", "unpack_task"]
+__all__ = ["no_collection", "pack_completion", "pack_task", "plain", "unpack_completion", "unpack_task"]
 
 _ATOMS = frozenset({str, int, float, bool, type(None)})
 
@@ -73,3 +75,17 @@ def unpack_completion(packed: Sequence[Any], text: str, tokens: int, truncated: 
         truncated,
         tuple([(start, end, role) for start, end, role in segments[0]]) if segments else (),
     )
+
+
+@contextlib.contextmanager
+def no_collection() -> Iterator[None]:
+    """Without the garbage collector: what is made here is thousands of small objects, none of them garbage, and
+    searching a large heap for some among them would take longer than making them."""
+    if not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()

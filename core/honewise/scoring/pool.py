@@ -7,13 +7,11 @@ blamed; what else the worker had in hand is scored again by another.
 
 from __future__ import annotations
 
-import contextlib
-import gc
 import shutil
 import tempfile
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
@@ -25,7 +23,7 @@ from honewise.sandbox.process import WorkerDied, WorkerProcess, WorkerRaised, Wo
 
 from .evaluate import PARSE, PARSE_SECONDS, Job, Plan
 from .outcome import Outcome, blamed, failed
-from .packing import pack_task, unpack_completion
+from .packing import no_collection, pack_task, unpack_completion
 from .worker import Desk
 
 __all__ = ["Pool", "PoolUnavailable"]
@@ -209,7 +207,7 @@ class Pool:
     def _receive(self, seat: _Seat, work: _Work) -> None:
         starting = not seat.worker.ready
         try:
-            with _no_collection():
+            with no_collection():
                 message = seat.worker.receive(_FRAME_SECONDS)
                 if message.kind == "part":
                     self._take(seat, work, message.value)
@@ -345,20 +343,6 @@ class Pool:
         if seat.failures >= _START_FAILURES:
             raise SandboxError(f"scoring workers cannot be started: {error}") from error
         self._replace(seat)
-
-
-@contextlib.contextmanager
-def _no_collection() -> Iterator[None]:
-    """A message makes thousands of small objects, none of them garbage: searching a large heap for some among them
-    would take longer than the rest."""
-    if not gc.isenabled():
-        yield
-        return
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
 
 
 def _split(group: list[int]) -> list[list[int]]:

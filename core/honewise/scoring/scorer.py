@@ -22,6 +22,7 @@ from .functions import Found, bind, find
 from .gates import Kind, Phase, gates_of, order, phases
 from .loop import Loop
 from .outcome import Outcome, failed
+from .packing import no_collection
 from .pool import Pool, PoolUnavailable
 from .rubric import BoundRubric, bind_rubric, scored
 from .stats import RewardStats, Tally, check_budget
@@ -134,7 +135,8 @@ class Scorer:
         Identical completions of one task are computed once. Nothing that a completion or a reward does raises here.
         """
         self.start()
-        jobs, places = self._jobs(rows)
+        with no_collection():
+            jobs, places = self._jobs(rows)
         outcomes: list[dict[str, Outcome]] = [{} for _ in jobs]
         if jobs:
             self._progress.start("scoring", len(jobs) * len(self._phases))
@@ -142,21 +144,8 @@ class Scorer:
                 self._compute(jobs, outcomes)
             finally:
                 self._progress.done()
-        shares = [0] * len(jobs)
-        for place in places:
-            shares[place] += 1
-        for share, results in zip(shares, outcomes, strict=True):
-            for name, outcome in results.items():
-                self._tallies[name].add(outcome, share)
-        weights = self.rubric.weights(step)
-        made = [
-            scored(self.rubric, job.task, job.completion or Completion(job.text), results, weights=weights)
-            for job, results in zip(jobs, outcomes, strict=True)
-        ]
-        return [
-            made[place] if made[place].task is row.task else replace(made[place], task=row.task)
-            for row, place in zip(rows, places, strict=True)
-        ]
+        with no_collection():
+            return self._assembled(rows, jobs, places, outcomes, step)
 
     def stats(self) -> Mapping[str, RewardStats]:
         """By reward, since this scorer was made."""
@@ -257,6 +246,30 @@ class Scorer:
                 seed = seed_for(self._seed, task.id, row.text)
                 jobs.append(Job(task, row.text, (), {}, row.tokens, row.truncated, seed))
         return jobs, places
+
+    def _assembled(
+        self,
+        rows: Sequence[Row],
+        jobs: Sequence[Job],
+        places: Sequence[int],
+        outcomes: Sequence[Mapping[str, Outcome]],
+        step: int,
+    ) -> list[Scored]:
+        shares = [0] * len(jobs)
+        for place in places:
+            shares[place] += 1
+        for share, results in zip(shares, outcomes, strict=True):
+            for name, outcome in results.items():
+                self._tallies[name].add(outcome, share)
+        weights = self.rubric.weights(step)
+        made = [
+            scored(self.rubric, job.task, job.completion or Completion(job.text), results, weights=weights)
+            for job, results in zip(jobs, outcomes, strict=True)
+        ]
+        return [
+            made[place] if made[place].task is row.task else replace(made[place], task=row.task)
+            for row, place in zip(rows, places, strict=True)
+        ]
 
     def _compute(self, jobs: list[Job], outcomes: list[dict[str, Outcome]]) -> None:
         early: dict[tuple[int, str], Future[list[Outcome]]] = {}
