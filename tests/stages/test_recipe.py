@@ -89,6 +89,7 @@ def test_faults_of_shape_names_and_arguments_are_told_at_once(tmp_path: Path) ->
         ("rubric.rewards={length: {weight: 0.1, options: {lo: 2}}}", "rubric", "'lo'"),
         ("rubric.rewards={digits: {fn: 'sums.yaml:f'}}", "rubric.rewards.digits.fn", "the domain's own reward"),
         ("rubric.rewards={mine: {fn: 'sums.yaml'}}", "rubric", "file.py:function"),
+        ("stages.rl.estimator_options={kapa: loo}", "stages.rl.estimator_options", "did you mean 'kappa'?"),
         ("stages.rl.estimator=x/y", "stages.rl.estimator", "'x/y'"),
     ],
 )

@@ -245,6 +245,19 @@ def test_a_run_that_could_not_begin_is_not_in_the_way(recipe_file: Path, tmp_pat
     assert list((tmp_path / "runs").iterdir()) == []
 
 
+def test_what_would_stop_a_later_stage_is_told_before_the_first(recipe_file: Path, tmp_path: Path) -> None:
+    changes = [
+        "stages.rl.trainer.importance_sampling_level=sequence",
+        "stages.again={stage: rl, steps: 1, prompts: 2, samples: 3, trainer: {per_device_train_batch_size: 4}}",
+    ]
+    with pytest.raises(RecipeError) as caught:
+        run_recipe(recipe_file, changes)
+    found = {problem.path: problem.message for problem in caught.value.problems}
+    assert "importance_sampling_level" in found["stages.rl"]
+    assert "does not divide the 6 completions" in found["stages.again"]
+    assert list((tmp_path / "runs").iterdir()) == []
+
+
 def test_several_processes_are_refused_before_they_get_in_each_others_way(
     recipe_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

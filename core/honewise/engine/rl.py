@@ -25,7 +25,7 @@ from .callbacks import Interrupt, StepMark, StepWriter, deferred_interrupt
 from .checkpoints import checkpoint_step, newest_checkpoint
 from .trainer import CreditTrainer, Scores, Setup
 
-__all__ = ["Trained", "rl_arguments", "train_rl"]
+__all__ = ["Trained", "check_rl", "rl_arguments", "train_rl"]
 
 REFERENCE_FOLDER = "reference"
 """Where a stage keeps the policy it started from, when a KL term needs it and it stands nowhere else."""
@@ -90,6 +90,11 @@ def train_rl(
     policy.model.eval()
     last = ctx.store.metrics(ctx.stage).get(trainer.state.global_step, {})
     return Trained(trainer.state.global_step, time.perf_counter() - began, reference, last)
+
+
+def check_rl(ctx: StageContext, stage: RlStage, tasks: Sequence[Task], scorer: Scores, estimator: Estimator) -> None:
+    """Raise the ``UserError`` that ``train_rl`` would, before a model is loaded or an earlier stage is run."""
+    _refuse(rl_arguments(ctx, stage), _setup(ctx, stage, tasks, scorer, estimator, 1.0), stage)
 
 
 def rl_arguments(ctx: StageContext, stage: RlStage) -> Any:

@@ -163,14 +163,18 @@ class _Names:
         yield from _told("rubric", lambda: make_scorer(domain, {}, spec, host=self.host).close())
 
     def _estimator(self, stage: Mapping[str, Any], path: str) -> Iterator[Problem]:
-        name = stage.get("estimator", "dense-return")
-        if isinstance(name, str):
-            try:
-                self.host.estimator(name)
-            except UnknownName as error:
-                yield Problem(f"{path}.estimator", f"no estimator {name!r}{near(name, error.allowed)}")
-            except UserError as error:
-                yield Problem(f"{path}.estimator", str(error))
+        name, options = stage.get("estimator", "dense-return"), stage.get("estimator_options")
+        if not isinstance(name, str):
+            return
+        try:
+            estimator = self.host.estimator(name)
+        except UnknownName as error:
+            yield Problem(f"{path}.estimator", f"no estimator {name!r}{near(name, error.allowed)}")
+        except UserError as error:
+            yield Problem(f"{path}.estimator", str(error))
+        else:
+            if isinstance(options, Mapping) and options and importlib.util.find_spec("torch") is not None:
+                yield from _told(f"{path}.estimator_options", partial(estimator.check, options))
 
 
 def _trainers(raw: Mapping[str, Any]) -> Iterator[Problem]:

@@ -7,7 +7,15 @@ from honewise.runs.run import StageContext
 
 from .workbench import Workbench, rl_tasks
 
-__all__ = ["run_rl"]
+__all__ = ["check_rl_stage", "run_rl"]
+
+
+def check_rl_stage(bench: Workbench, stage: RlStage, ctx: StageContext) -> None:
+    """Raise ``UserError`` where arguments, estimator and placement do not fit together."""
+    from honewise.engine.rl import check_rl
+
+    materials = bench.materials
+    check_rl(ctx, stage, rl_tasks(materials), materials.scorer, materials.host.estimator(stage.estimator))
 
 
 def run_rl(bench: Workbench, stage: RlStage, ctx: StageContext) -> None:

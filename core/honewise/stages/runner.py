@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from honewise.errors import MissingExtra, RunError, UnscoredBudgetExceeded, UserError
+from honewise.errors import MissingExtra, Problem, RecipeError, RunError, UnscoredBudgetExceeded, UserError
 from honewise.host import PluginHost
 from honewise.progress import Progress, Silent
 from honewise.recipes.schema import EvaluateStage, RlStage, SftStage
@@ -20,8 +20,8 @@ from honewise.runs.run import Run
 
 from .evaluate import run_evaluate
 from .recipe import read
-from .rl import run_rl
-from .sft import run_sft
+from .rl import check_rl_stage, run_rl
+from .sft import check_sft_stage, run_sft
 from .workbench import Materials, Workbench, prepare
 
 __all__ = ["execute", "resolve", "run_recipe"]
@@ -77,6 +77,7 @@ def execute(materials: Materials, *, resume: bool, progress: Progress, command: 
     try:
         manifest.add(folder.path, {"device": device, "accelerators": _accelerators(device)})
         with Workbench(materials, folder, device, progress) as bench:
+            _check_stages(bench)
             _stages(bench)
         card.write(folder)
         folder.finish()
@@ -86,6 +87,22 @@ def execute(materials: Materials, *, resume: bool, progress: Progress, command: 
         folder.close()
         raise
     return folder
+
+
+def _check_stages(bench: Workbench) -> None:
+    """What would stop a stage only once those before it are done, told before the first; all of it at once."""
+    problems = []
+    for name, stage in bench.recipe.stages.items():
+        ctx = bench.context(name, resume=False)
+        try:
+            if isinstance(stage, SftStage):
+                check_sft_stage(stage, ctx)
+            elif isinstance(stage, RlStage):
+                check_rl_stage(bench, stage, ctx)
+        except UserError as error:
+            problems.append(Problem(f"stages.{name}", str(error)))
+    if problems:
+        raise RecipeError(bench.recipe.name, problems)
 
 
 def _stages(bench: Workbench) -> None:

@@ -8,7 +8,14 @@ from honewise.runs.run import StageContext
 
 from .workbench import Workbench, demonstrations
 
-__all__ = ["run_sft", "seconds_of"]
+__all__ = ["check_sft_stage", "run_sft", "seconds_of"]
+
+
+def check_sft_stage(stage: SftStage, ctx: StageContext) -> None:
+    """Raise ``UserError`` where the trainer's arguments do not fit the stage."""
+    from honewise.engine.sft import sft_arguments
+
+    sft_arguments(ctx, stage)
 
 
 def run_sft(bench: Workbench, stage: SftStage, ctx: StageContext) -> None:
