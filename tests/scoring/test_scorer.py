@@ -21,6 +21,7 @@ from honewise import Completion, Reward, Rubric, Scored, Task, Term, UserError, 
 from honewise.errors import JudgeError, UnknownName, UnscoredBudgetExceeded
 from honewise.host import PluginHost
 from honewise.scoring import Row, Scorer, to_json
+from honewise.scoring.surroundings import cores
 
 Make = Callable[..., Scorer]
 WORDS = ["a", "right a", "aaaa", "", "é🙂a", "עברית a", "a" * 2000, "right"]
@@ -390,3 +391,12 @@ def test_rows_of_read_only_tasks_travel(scorer: Make) -> None:
         "t", types.MappingProxyType({"word": ("a", "b")}), types.MappingProxyType({}), prompt=({"role": "user"},)
     )
     assert scorer({"right": 1}).score([Row(task, "right")])[0].task is task
+
+
+def test_training_processes_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    alone = cores()
+    assert alone >= 1
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", str(2 * alone))
+    assert cores() == 1
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "many")
+    assert cores() == alone

@@ -112,7 +112,7 @@ class Pool:
                     "honewise.scoring.worker:serve",
                     {**arguments, "desk": path},
                     memory_bytes=memory_bytes,
-                    environ={DIRECTORY: str(gold)},
+                    environ={DIRECTORY: str(gold), "OMP_NUM_THREADS": "1"},  # one worker, one core
                     name="scoring",
                 )
                 self._seats.append(_Seat(worker, desk))

@@ -2,45 +2,32 @@
 
 from __future__ import annotations
 
-import os
 import random
-import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import TracebackType
 from typing import Any
 
-from honewise.contracts import Completion, Domain, Judge, Reward, Rubric, Scored, Task
+from honewise.contracts import Completion, Domain, Judge, Reward, Rubric, Scored
 from honewise.errors import UnknownName, UserError
 from honewise.host import PluginHost, get_host
 from honewise.progress import Progress, Silent
 
-from .evaluate import PARSE, Job, Plan, evaluate, gate_outcome, seed_for
+from .evaluate import PARSE, Job, Plan, evaluate, gate_outcome
 from .functions import Found, bind, find
 from .gates import Kind, Phase, gates_of, order, phases
+from .jobs import Row, distinct
 from .loop import Loop
 from .outcome import Outcome, failed
 from .packing import no_collection
 from .pool import Pool, PoolUnavailable
 from .rubric import BoundRubric, bind_rubric, scored
 from .stats import RewardStats, Tally, check_budget
+from .surroundings import caller, cores
 
 __all__ = ["Row", "Scorer"]
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One completion to score."""
-
-    task: Task
-    text: str
-    tokens: int = 0
-    """Number of generated tokens; 0 where unknown."""
-    truncated: bool = False
-    group: int | None = None
-    """Which completions belong together; scoring does not look at it."""
 
 
 class Scorer:
@@ -91,7 +78,7 @@ class Scorer:
         self._found = {name: found[name] for name in wanted.terms}
         self.rubric: BoundRubric = bind_rubric(wanted, {name: each.reward for name, each in self._found.items()})
         self._plans = [self._plan(name) for name in order(self.rubric.terms, self.rubric.gates)]
-        self._count = (os.cpu_count() or 1) if workers is None else workers
+        self._count = cores() if workers is None else workers
         self._pool: Pool | None = None
         self._loop = Loop(judge)
         self._phases: list[Phase] = []
@@ -136,7 +123,7 @@ class Scorer:
         """
         self.start()
         with no_collection():
-            jobs, places = self._jobs(rows)
+            jobs, places = distinct(rows, self._seed)
         outcomes: list[dict[str, Outcome]] = [{} for _ in jobs]
         if jobs:
             self._progress.start("scoring", len(jobs) * len(self._phases))
@@ -218,34 +205,7 @@ class Scorer:
             listed = ", ".join(sorted(names))
             line = f"scored in this process, where a hang cannot be ended: {listed} (not importable by a worker)"
             self._progress.note(line)
-            warnings.warn(line, UserWarning, stacklevel=_caller())
-
-    def _jobs(self, rows: Sequence[Row]) -> tuple[list[Job], list[int]]:
-        """The distinct completions, tasks together, and for each row the index of its own."""
-        tasks: dict[str, list[Task]] = {}
-        same: dict[int, Task] = {}
-        keys: dict[tuple[int, str, int, bool], list[int]] = {}
-        for index, row in enumerate(rows):
-            task = same.get(id(row.task))
-            if task is None:
-                known = tasks.setdefault(row.task.id, [])
-                task = next((each for each in known if each == row.task), row.task)
-                known.append(task)
-                same[id(row.task)] = task
-            keys.setdefault((id(task), row.text, row.tokens, row.truncated), []).append(index)
-        by_task: dict[int, list[tuple[Row, list[int]]]] = {}
-        for (task_key, *_), indices in keys.items():
-            by_task.setdefault(task_key, []).append((rows[indices[0]], indices))
-        jobs: list[Job] = []
-        places = [0] * len(rows)
-        for task_key, group in by_task.items():
-            task = same[task_key]
-            for row, indices in group:
-                for index in indices:
-                    places[index] = len(jobs)
-                seed = seed_for(self._seed, task.id, row.text)
-                jobs.append(Job(task, row.text, (), {}, row.tokens, row.truncated, seed))
-        return jobs, places
+            warnings.warn(line, UserWarning, stacklevel=caller())
 
     def _assembled(
         self,
@@ -386,11 +346,3 @@ def chosen(domain: Domain, rubric: Rubric | str | None) -> Rubric:
     if rubric not in domain.rubrics:
         raise UnknownName("rubric", rubric, domain.rubrics)
     return domain.rubrics[rubric]
-
-
-def _caller() -> int:
-    """How far up the stack the first code outside of honewise is, for ``warnings.warn`` in this function's caller."""
-    depth, frame = 0, sys._getframe(1)
-    while frame.f_back is not None and str(frame.f_globals.get("__name__", "")).split(".")[0] == "honewise":
-        depth, frame = depth + 1, frame.f_back
-    return depth + 1
