@@ -84,6 +84,13 @@ def test_a_worker_killed_from_outside_in_a_chunk_costs_nothing(scorer: Make, tas
     assert values(scored, "ours") == [1, 1, 1, 1]
 
 
+def test_what_was_finished_before_a_kill_is_not_done_again(scorer: Make, task: Task, log: Path) -> None:
+    texts = ["nap 1", "nap 2", "nap 3", "hang", "a"]
+    scored = scorer({"ours": 1}).score([Row(task, text) for text in texts])
+    assert values(scored, "ours") == [1, 1, 1, None, 1]
+    assert Counter(log.read_text().splitlines()) == {f"ours {text}": 1 for text in texts}
+
+
 def test_workers_killed_while_idle_are_replaced(scorer: Make, task: Task) -> None:
     with scorer({"right": 1}, workers=2) as each:
         each.score([Row(task, "right")])

@@ -89,6 +89,8 @@ def process(task: Task, completion: Completion) -> float:
 
 
 def act(task: Task, text: str) -> None:
+    if "nap" in text:
+        time.sleep(0.06)
     if "hang" in text:
         for_ever()
     if "busy" in text:
