@@ -13,7 +13,6 @@ import hashlib
 import marshal
 import os
 import stat
-import tempfile
 from collections import OrderedDict
 
 from .guard import Identity, SqlResult
@@ -99,16 +98,19 @@ def _is_private(directory: str) -> bool:
 
 def _write(path: str, data: bytes) -> None:
     """Best effort: a full disk costs the cache, not the score."""
-    name = ""
+    name = f"{path}.{os.getpid()}"
     try:
-        descriptor, name = tempfile.mkstemp(dir=os.path.dirname(path))
-        with open(descriptor, "wb") as file:
-            file.write(data)
+        descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            left = memoryview(data)
+            while left:
+                left = left[os.write(descriptor, left) :]
+        finally:
+            os.close(descriptor)
         os.replace(name, path)
     except OSError:
-        if name:
-            with contextlib.suppress(OSError):
-                os.unlink(name)
+        with contextlib.suppress(OSError):
+            os.unlink(name)
 
 
 cache = _Cache()

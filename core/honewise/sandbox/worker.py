@@ -28,6 +28,7 @@ _OUTPUT_BUDGET = 64 * 1024
 
 _flag: mmap.mmap | bytearray = bytearray(1)
 _inside = False
+_request = 0
 
 
 def inside_worker() -> bool:
@@ -55,6 +56,11 @@ class running_model_text:
 
     def __exit__(self, *_: object) -> None:
         _flag[0] = self._before
+
+
+def current_request() -> int:
+    """A number that is another for each request a worker answers; 0 elsewhere."""
+    return _request
 
 
 def limit_memory(headroom: int) -> None:
@@ -96,6 +102,7 @@ def main(config: dict[str, Any]) -> None:
 
 
 def _serve(connection: socket.socket, tail: _Tail) -> None:
+    global _request
     hello = _read(connection)
     if hello is None:
         return
@@ -109,6 +116,7 @@ def _serve(connection: socket.socket, tail: _Tail) -> None:
     connection.sendall(wire.pack(["ready", None]))
     while (message := _read(connection)) is not None:
         _flag[0] = 0
+        _request += 1
         tail.refill()
         for frame in _frames(handler, message["request"]):
             connection.sendall(frame)
