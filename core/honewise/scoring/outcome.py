@@ -125,7 +125,10 @@ def _outcome(result: object, text: str, seconds: float) -> Outcome:
 
 
 def _parts(parts: Mapping[str, float]) -> dict[str, float]:
-    if all(type(part) is float and math.isfinite(part) and type(key) is str for key, part in parts.items()):
+    for key, part in parts.items():
+        if type(part) is not float or not math.isfinite(part) or type(key) is not str:
+            break
+    else:
         return dict(parts)
     return {str(key): _number(_plain(part), f"part {key!r}") for key, part in parts.items()}
 
