@@ -23,7 +23,7 @@ from honewise.sandbox.process import WorkerDied, WorkerProcess, WorkerRaised, Wo
 
 from .evaluate import PARSE, PARSE_SECONDS, Job, Plan
 from .outcome import Outcome, blamed, failed
-from .packing import no_collection, pack_task, unpack_completion
+from .packing import pack_task, unpack_completion
 from .worker import Desk
 
 __all__ = ["Pool", "PoolUnavailable"]
@@ -207,10 +207,9 @@ class Pool:
     def _receive(self, seat: _Seat, work: _Work) -> None:
         starting = not seat.worker.ready
         try:
-            with no_collection():
-                message = seat.worker.receive(_FRAME_SECONDS)
-                if message.kind == "part":
-                    self._take(seat, work, message.value)
+            message = seat.worker.receive(_FRAME_SECONDS)
+            if message.kind == "part":
+                self._take(seat, work, message.value)
         except (WorkerTimeout, WorkerDied, WorkerRaised) as error:
             if starting:
                 self._failed_start(seat, error)

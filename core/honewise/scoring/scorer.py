@@ -273,7 +273,8 @@ class Scorer:
         chosen_jobs = [jobs[index] for index in open_jobs]
         if pooled:
             assert self._pool is not None
-            self._pool.run(chosen_jobs, result, lambda at: done(open_jobs[at]))
+            with no_collection():
+                self._pool.run(chosen_jobs, result, lambda at: done(open_jobs[at]))
             return
         state = random.getstate()
         try:
