@@ -208,28 +208,37 @@ class Pool:
         starting = not seat.worker.ready
         try:
             message = seat.worker.receive(_FRAME_SECONDS)
-            if message.kind == "part":
-                self._take(seat, work, message.value)
         except (WorkerTimeout, WorkerDied, WorkerRaised) as error:
             if starting:
                 self._failed_start(seat, error)
             else:
                 self._lost(seat, work, str(error), timed_out=False)
             return
+        seat.failures = 0
+        if message.kind != "part" or seat.jobs is None:
+            return  # the reply that ends a request says nothing that its last part did not
+        jobs = seat.jobs
+        try:
+            last, cells = message.value
+            if last:
+                # The worker gets its next work before what it sent is looked at: it must not wait for that.
+                seat.jobs = None
+                if work.queue:
+                    self._assign(seat, work)
+            self._take(jobs, work, cells)
         except (ValueError, TypeError, KeyError, IndexError) as error:
+            if seat.jobs is not jobs:
+                self._give_up(work, self._hand_in(work, jobs), "its worker sent what it should not")
             self._lost(seat, work, f"the worker sent what it should not ({error})", timed_out=False)
             return
-        seat.failures = 0
-        if message.kind == "reply":
-            jobs, seat.jobs = seat.jobs or [], None
-            self._hand_in(work, jobs)
+        if last:
+            self._give_up(work, self._hand_in(work, jobs), "its worker left it out")
 
-    def _take(self, seat: _Seat, work: _Work, cells: Iterable[Sequence[Any]]) -> None:
-        assert seat.jobs is not None
+    def _take(self, jobs: Sequence[int], work: _Work, cells: Iterable[Sequence[Any]]) -> None:
         for row, plan, packed in cells:
-            job = work.jobs[seat.jobs[row]]
+            job = work.jobs[jobs[row]]
             if plan != PARSE:
-                self._settle(work, seat.jobs[row], plan, Outcome.unpack(packed))
+                self._settle(work, jobs[row], plan, Outcome.unpack(packed))
             elif isinstance(packed, str):
                 job.refuse(packed)
             elif job.completion is None:

@@ -94,8 +94,8 @@ _ABSENT = Reward(fn=_absent, name="absent")
 
 def _score(
     request: Mapping[str, Any], parse: Callable[[str, Task], Completion], plans: Sequence[Plan], desk: Desk
-) -> Iterator[list[list[Any]]]:
-    """Yields finished cells ``[row, plan, result]`` now and then, and at the end."""
+) -> Iterator[tuple[bool, list[list[Any]]]]:
+    """Yields finished cells ``[row, plan, result]`` now and then, and at the end; before them, whether it is the end."""
     tasks = [unpack_task(packed) for packed in request["tasks"]]
     jobs = [
         Job(tasks[task], text, todo, dict(raw), tokens, truncated, seed)
@@ -112,7 +112,7 @@ def _score(
     sent = time.monotonic()
     for _ in evaluate(parse, plans, jobs, desk, emit):
         if time.monotonic() - sent > _FLUSH:
-            yield cells
+            yield False, cells
             cells.clear()
             sent = time.monotonic()
-    yield cells
+    yield True, cells
