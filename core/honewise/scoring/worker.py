@@ -95,7 +95,7 @@ _ABSENT = Reward(fn=_absent, name="absent")
 def _score(
     request: Mapping[str, Any], parse: Callable[[str, Task], Completion], plans: Sequence[Plan], desk: Desk
 ) -> Iterator[tuple[bool, list[list[Any]]]]:
-    """Yields finished cells ``[row, plan, result]`` now and then, and at the end; before them, whether it is the end."""
+    """Yields finished cells ``[row, plan, result]`` now and then and at the end; before them, whether it is the end."""
     tasks = [unpack_task(packed) for packed in request["tasks"]]
     jobs = [
         Job(tasks[task], text, todo, dict(raw), tokens, truncated, seed)
