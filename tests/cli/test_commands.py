@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import signal
 import subprocess
@@ -96,9 +97,9 @@ def test_a_fault_of_our_own_shows_its_traceback(monkeypatch: pytest.MonkeyPatch)
 
 def test_interruption_leaves_with_130() -> None:
     program = textwrap.dedent("""
-        import honewise.cli.plugins as plugins, time
+        import honewise.cli.plugins as plugins, sys, time
         def wait():
-            print("ready", flush=True)
+            print("ready", file=sys.__stdout__, flush=True)
             time.sleep(60)
         plugins.get_host = wait
         from honewise.cli import main
@@ -113,6 +114,16 @@ def test_interruption_leaves_with_130() -> None:
         _, err = p.communicate(timeout=30)
     assert p.returncode == 130
     assert "Traceback" not in err
+
+
+def test_results_are_shown_and_everything_else_is_printed() -> None:
+    """``print`` in a command goes to standard error: a result that is not shown would be lost to a pipe."""
+    for path in Path(cli.__file__).parent.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print":
+                streams = [ast.unparse(each.value) for each in node.keywords if each.arg == "file"]
+                allowed = streams or path.name == "__init__.py"  # the version is shown outside of commands
+                assert allowed, f"{path.name}:{node.lineno}"
 
 
 def test_a_closed_pipe_is_no_fault() -> None:

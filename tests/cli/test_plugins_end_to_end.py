@@ -14,6 +14,51 @@ from distributions import GOOD, install
 COMMAND = Path(sys.executable).with_name("honewise")
 
 
+LOUD = """
+from honewise import Completion, Domain, Rubric, Task, hookimpl, reward
+
+SAY
+
+@reward
+def said(task, completion):
+    SAY
+    return completion.text == task.reference["word"]
+
+def prompt(task):
+    SAY
+    return [{"role": "user", "content": "Say " + task.inputs["word"]}]
+
+def parse(text, task):
+    SAY
+    return Completion(text, text or None)
+
+def gold(task):
+    SAY
+    return task.reference["word"]
+
+def samples(split):
+    SAY
+    return [Task(str(n), {"word": w}, {"word": w}) for n, w in enumerate(["heap", "stack"])]
+
+def share(rows):
+    SAY
+    return {"share": sum(bool(row.correct) for row in rows) / max(len(rows), 1)}
+
+def build() -> Domain:
+    SAY
+    return Domain(
+        prompt=prompt, parse=parse, gold=gold, samples=samples, rewards=[said], metrics={"share": share},
+        rubrics={"default": Rubric({"said": 1.0}, correct="said")},
+    )
+
+@hookimpl
+def register_domains(register):
+    SAY
+    register("NAME", build)
+"""
+"""A plugin that prints in whatever of it is called."""
+
+
 def run(path: Path, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
     command = [str(COMMAND)] if COMMAND.exists() else [sys.executable, "-m", "honewise"]
     return subprocess.run(
@@ -153,3 +198,27 @@ def test_a_broken_domain_is_an_error_message_not_a_traceback(site: Path) -> None
     assert asked.returncode == 2
     assert "\nerror: domain 'unimportable' comes from plugin unimportable (honewise-unimportable 1.0): " in asked.stderr
     assert "Traceback" not in asked.stderr
+
+
+def test_a_plugin_that_prints_wherever_it_can_leaves_standard_output_to_results(tmp_path: Path) -> None:
+    source = LOUD.replace("NAME", "loud").replace("SAY", "print('on standard output')")
+    install(tmp_path, "honewise-loud", {"loud": "hw_loud"}, modules={"hw_loud": source})
+    (tmp_path / "c.jsonl").write_text('{"task_id": "0", "completion": "heap"}\n')
+    score = ("score", "loud", "--completions", str(tmp_path / "c.jsonl"), "--workers", "1")
+    only = {"HONEWISE_PLUGINS": "loud"}
+    for arguments in (
+        ("domains", "--json"),
+        ("rewards", "--json"),
+        ("doctor", "loud", "--json"),
+        (*score, "--out", str(tmp_path / "o.jsonl"), "--json"),
+    ):
+        done = run(tmp_path, *arguments, **only)
+        assert json.loads(done.stdout), done.stderr
+        assert "on standard output" in done.stderr, arguments
+    for arguments in (("tasks", "loud", "--json"), (*score, "--out", "-")):
+        done = run(tmp_path, *arguments, **only)
+        assert [json.loads(line)["task_id"] for line in done.stdout.splitlines()][0] == "0"
+        assert "on standard output" in done.stderr, arguments
+    for arguments in (("domains",), ("rewards", "--domain", "loud"), ("tasks", "loud"), ("new", "--help")):
+        assert "on standard output" not in run(tmp_path, *arguments, **only).stdout
+    assert "new domain" in run(tmp_path, "new", "domain", "--help", **only).stdout

@@ -11,7 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from honewise.cli import terminal
-from honewise.cli.terminal import TerminalProgress, clean, json_line, note, number, print_json, print_table
+from honewise.cli.terminal import (
+    TerminalProgress,
+    clean,
+    json_line,
+    note,
+    number,
+    print_json,
+    print_table,
+    results_apart,
+    show,
+)
 from honewise.progress import Progress
 
 
@@ -80,6 +90,20 @@ def test_notes_go_to_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
     note("judge is dropped\x07")
     captured = capsys.readouterr()
     assert (captured.out, captured.err) == ("", "judge is dropped\\x07\n")
+
+
+def test_within_a_command_only_results_reach_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ZeroDivisionError), results_apart():
+        print("a plugin says something")
+        with results_apart():
+            print_json({"result": 1})
+        print_table(("a",), [("b",)])
+        show("c", end="")
+        raise ZeroDivisionError
+    print("after")
+    captured = capsys.readouterr()
+    assert captured.out == '{\n  "result": 1\n}\na\nb\ncafter\n'
+    assert captured.err == "a plugin says something\n"
 
 
 def test_progress_in_a_pipe_is_a_few_lines(monkeypatch: pytest.MonkeyPatch) -> None:

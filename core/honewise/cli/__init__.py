@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 from importlib import import_module
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from honewise.errors import HonewiseError, UserError
 
@@ -64,7 +65,19 @@ def build_app() -> typer.Typer:
 
     for name in COMMANDS:
         import_module(f"honewise.cli.{name}").attach(app)
+    groups = [app, *(group.typer_instance for group in app.registered_groups if group.typer_instance)]
+    for command in (command for group in groups for command in group.registered_commands):
+        command.cls = _Command
     return app
+
+
+class _Command(TyperCommand):
+    def invoke(self, ctx: typer.Context) -> Any:
+        """Run with standard output kept for results; help, which is one, has been shown before."""
+        from .terminal import results_apart
+
+        with results_apart():
+            return super().invoke(ctx)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -17,7 +17,7 @@ from honewise.errors import PluginError, UserError
 from honewise.host import PluginHost, PluginRecord, get_host
 
 from .plugins import load_each, table
-from .terminal import clean, print_json
+from .terminal import clean, print_json, show
 
 __all__ = ["attach"]
 
@@ -53,12 +53,12 @@ def doctor(
         print_json({"healthy": healthy, "versions": _versions(), "plugins": listed, "domains": checked})
     else:
         _print_versions()
-        print()
+        show()
         table(records)
         _print_faults(records)
         for name, row in checked.items():
             _print_domain(name, row)
-        print("\neverything is fit to be used" if healthy else "\nsomething is not fit to be used: see above")
+        show("\neverything is fit to be used" if healthy else "\nsomething is not fit to be used: see above")
     if not healthy:
         raise typer.Exit(1)
 
@@ -123,34 +123,34 @@ def _versions() -> dict[str, str | None]:
 
 def _print_versions() -> None:
     found = _versions()
-    print(f"honewise {found['honewise']}, Python {found['python']} at {sys.executable}")
-    print("  " + ", ".join(f"{name} {found[name] or 'is missing'}" for name in _LIGHT))
+    show(f"honewise {found['honewise']}, Python {found['python']} at {sys.executable}")
+    show("  " + ", ".join(f"{name} {found[name] or 'is missing'}" for name in _LIGHT))
     absent = [name for name in _TRAIN if found[name] is None]
     present = [f"{name} {found[name]}" for name in _TRAIN if found[name]]
     if not absent:
-        print(f"  training: {', '.join(present)}")
+        show(f"  training: {', '.join(present)}")
     else:
-        print(f"  training is not installed ({', '.join(absent)}): pip install 'honewise[train]'")
+        show(f"  training is not installed ({', '.join(absent)}): pip install 'honewise[train]'")
 
 
 def _print_faults(records: Sequence[PluginRecord]) -> None:
     for record in records:
         if record.usable:
             continue
-        print(f"\n{record.name}: {record.state}: {record.reason}")
+        show(f"\n{record.name}: {record.state}: {record.reason}")
         for line in record.traceback().splitlines():
-            print(f"    {clean(line)}")
+            show(f"    {clean(line)}")
 
 
 def _print_domain(name: str, row: Mapping[str, Any]) -> None:
     findings = row["findings"]
     passed = sum(finding["ok"] for finding in findings)
-    print(f"\n{name}: {passed} of {len(findings)} checks hold")
+    show(f"\n{name}: {passed} of {len(findings)} checks hold")
     for finding in findings:
         if not finding["ok"]:
-            print(f"  {finding['check']}, {finding['subject']}: {clean(finding['explanation'])}")
+            show(f"  {finding['check']}, {finding['subject']}: {clean(finding['explanation'])}")
             if finding["fix"]:
-                print(f"    to fix it: {clean(finding['fix'])}")
+                show(f"    to fix it: {clean(finding['fix'])}")
     for reward, exempt in row["exempt"].items():
         for check, reason in exempt.items():
-            print(f"  {reward} is exempt from {check!r}: {clean(reason)}")
+            show(f"  {reward} is exempt from {check!r}: {clean(reason)}")

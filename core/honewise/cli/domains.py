@@ -10,7 +10,7 @@ import typer
 from honewise.errors import UserError
 from honewise.host import PluginHost, get_host
 
-from .terminal import note, print_json, print_table
+from .terminal import note, print_json, print_table, show
 
 __all__ = ["attach", "mention_unusable", "summary"]
 
@@ -41,7 +41,7 @@ def domains(as_json: Annotated[bool, typer.Option("--json", help="A list of doma
     for row in rows:
         if row["options"]:
             options = ", ".join(f"{name}={default!r}" for name, default in row["options"].items())
-            print(f"\n{row['name']} options: {options}")
+            show(f"\n{row['name']} options: {options}")
         if row["error"]:
             note(f"{row['name']}: {row['error']}")
 

@@ -13,7 +13,7 @@ from honewise.recipes.schema import PolicySpec
 from honewise.scoring import Scorer, reasons, to_json, write_lines
 
 from .data_options import DataPath, DomainName, Format, Limit, Options, Split, open_domain, open_tasks
-from .terminal import TerminalProgress, json_line, note, number, print_json, print_table
+from .terminal import TerminalProgress, json_line, note, number, print_json, print_table, show
 
 if TYPE_CHECKING:
     from honewise.stages.measure import Measured, Sampling
@@ -100,4 +100,4 @@ def _show(found: Measured, how: Sampling, model: str, tasks: int, as_json: bool)
         print_json({"model": model, **counts, **settings, "numbers": dict(found.numbers)})
         return
     print_table(("number", how.label), [(name, number(value)) for name, value in found.numbers.items()])
-    print(f"{scored} of {len(found.rows)} completions of {tasks} tasks scored")
+    show(f"{scored} of {len(found.rows)} completions of {tasks} tasks scored")

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from .terminal import show
+
 __all__ = ["attach"]
 
 Into = Annotated[Path | None, typer.Option("--into", help="Folder to write to; the working directory if left out.")]
@@ -46,9 +48,9 @@ def _say(created: object) -> None:
     from honewise.scaffold import Created
 
     assert isinstance(created, Created)
-    print("wrote")
+    show("wrote")
     for path in created.files:
-        print(f"  {path}")
-    print("next")
+        show(f"  {path}")
+    show("next")
     for step in created.next:
-        print(f"  {step}")
+        show(f"  {step}")

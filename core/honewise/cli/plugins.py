@@ -10,7 +10,7 @@ import typer
 from honewise.errors import PluginError
 from honewise.host import PluginHost, PluginRecord, get_host
 
-from .terminal import print_json, print_table
+from .terminal import print_json, print_table, show
 
 __all__ = ["attach", "load_each", "report_faults", "table"]
 
@@ -61,4 +61,4 @@ def report_faults(records: list[PluginRecord]) -> None:
     """One line for each plugin that cannot be used."""
     for record in records:
         if not record.usable:
-            print(f"\n{record.name}: {record.state}: {record.reason}")
+            show(f"\n{record.name}: {record.state}: {record.reason}")

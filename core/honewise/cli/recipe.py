@@ -8,7 +8,7 @@ import typer
 
 from honewise.errors import UnknownName, UserError
 
-from .terminal import note, print_json, print_table
+from .terminal import note, print_json, print_table, show
 
 __all__ = ["attach"]
 
@@ -43,7 +43,7 @@ def recipe(
         return
     if name not in found:
         raise UnknownName(f"recipe of domain {domain!r}", name, found)
-    print(found[name], end="")
+    show(found[name], end="")
 
 
 def _purpose(text: str) -> str:

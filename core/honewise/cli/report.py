@@ -9,6 +9,8 @@ import typer
 
 from honewise.errors import RunError, near
 
+from . import terminal
+
 __all__ = ["attach", "find_run"]
 
 
@@ -35,7 +37,7 @@ def report(
 
     with Run.open(find_run(run)) as opened:
         page = pages.write(opened, out, rollouts=completions)
-    print(page)
+    terminal.show(str(page))
     if show:
         import webbrowser
 

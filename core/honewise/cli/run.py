@@ -13,7 +13,7 @@ from honewise.errors import UnscoredBudgetExceeded, UserError
 from honewise.progress import Progress
 from honewise.recipes.schema import EvaluateStage, PolicySpec, Recipe, RlStage, SftStage
 
-from .terminal import TerminalProgress, note, number, print_table
+from .terminal import TerminalProgress, note, number, print_table, show
 
 if TYPE_CHECKING:
     from honewise.data import TaskSet
@@ -109,26 +109,23 @@ def _short(name: str) -> str:
 
 def _plan(materials: Materials) -> None:
     recipe, rubric = materials.recipe, materials.scorer.rubric
-    print(f"{recipe.name}: a run in {recipe.runs_dir}/, nothing has been done yet")
+    show(f"{recipe.name}: a run in {recipe.runs_dir}/, nothing has been done yet")
     given = any(isinstance(stage, SftStage | RlStage) and stage.trainer for stage in recipe.stages.values())
     if given and importlib.util.find_spec("trl") is None:
         note("trainer: not checked, because TRL is not installed; run: pip install 'honewise[train]'")
     rows = [
         ("domain", f"{recipe.domain.use} {_options(recipe.domain.options)}".strip()),
-        ("train", f"{len(materials.train)} tasks from {materials.train.source}, read as {materials.train.format}"),
-        (
-            "held out",
-            f"{len(materials.held_out)} tasks from {materials.held_out.source}, read as {materials.held_out.format}",
-        ),
+        ("train", _data(materials.train)),
+        ("held out", _data(materials.held_out)),
         ("policy", _policy(recipe.policy)),
         ("device", recipe.device),
         ("seed", str(recipe.seed)),
     ]
     print_table(("", ""), rows)
-    print()
+    show()
     terms = [(name, _weight(rubric.term(name).weight), rubric.term(name).when or "") for name in rubric.terms]
     print_table(("reward", "weight", "when"), terms)
-    print()
+    show()
     print_table(("stage", "kind", "what"), [(name, s.stage, _what(recipe, name)) for name, s in recipe.stages.items()])
 
 
@@ -184,10 +181,10 @@ def _summary(run: Run) -> None:
     measured: Sequence[str] = [state.stage for state in run.store.stages() if run.store.evaluations(state.stage)]
     for stage in measured:
         table, pairs = results(run.store, stage), comparisons(run.store, stage)
-        print()
+        show()
         print_table(table.columns, table.rows, title=f"{stage}: on held-out tasks")
         if pairs.rows:
-            print()
+            show()
             print_table(pairs.columns, pairs.rows)
     _report(run)
 
@@ -196,6 +193,6 @@ def _report(run: Run) -> None:
     from honewise import report
 
     page = report.write(run)
-    print()
-    print(f"report: {page}")
-    print(f"card:   {run.path / 'card.md'}")
+    show()
+    show(f"report: {page}")
+    show(f"card:   {run.path / 'card.md'}")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,7 +14,7 @@ from honewise.metrics import summary
 from honewise.scoring import RewardStats, Scorer, read_completions, reasons, to_json, write_lines
 
 from .data_options import DataPath, DomainName, Format, Options, Split, open_domain, open_tasks
-from .terminal import TerminalProgress, json_line, note, number, print_json, print_table
+from .terminal import TerminalProgress, json_line, note, number, print_json, print_table, show
 
 __all__ = ["attach"]
 
@@ -67,16 +65,14 @@ def score(
     read = read_completions(completions, found.tasks)
     for line in read.notes:
         note(line)
-    # What a reward prints must not get between the lines of the result.
-    with contextlib.redirect_stdout(sys.stderr):
-        progress = TerminalProgress()
-        with Scorer(opened.name, opened.options, rubric=rubric, workers=workers, progress=progress) as scorer:
-            scored = scorer.score(read.rows)
-            stats = scorer.stats()
+    progress = TerminalProgress()
+    with Scorer(opened.name, opened.options, rubric=rubric, workers=workers, progress=progress) as scorer:
+        scored = scorer.score(read.rows)
+        stats = scorer.stats()
     lines = [json_line(to_json(row)) for row in scored]
     if out == "-":
         for line in lines:
-            print(line)
+            show(line)
     else:
         write_lines(out, lines)
     for reason, count in reasons(scored)[:_REASONS]:
@@ -117,7 +113,7 @@ def _show(scored: Sequence[Scored], stats: Mapping[str, RewardStats], numbers: M
         )
     print_table(("", "mean", "scored", "gated", "ms p50 / p95"), rows)
     if numbers:
-        print()
+        show()
         print_table(("metric", "value"), [(name, number(value)) for name, value in numbers.items()])
 
 

@@ -11,7 +11,7 @@ from honewise.errors import DataError, UserError
 from honewise.scoring.packing import plain
 
 from .data_options import DataPath, DomainName, Format, Limit, Options, Split, open_domain, open_tasks
-from .terminal import json_line, note, print_table
+from .terminal import json_line, note, print_table, show
 
 __all__ = ["attach"]
 
@@ -41,7 +41,7 @@ def tasks(
     found = open_tasks(opened, data, format, split, limit)
     if as_json:
         for task in found:
-            print(json_line(_row(task, opened.gold)))
+            show(json_line(_row(task, opened.gold)))
         return
     print_table(
         ("task", "prompt", "gold"),

@@ -1,7 +1,8 @@
 """What commands say to a person or a pipe: tables, JSON, notes and progress.
 
-Results go to standard output; progress and notes go to standard error, so that a pipe gets results only. Text that
-a model or a data set brought is cleaned of control characters before it is shown.
+Results go to standard output; progress and notes go to standard error, so that a pipe gets results only. While a
+command runs, ``print`` goes to standard error, too: what a plugin or a library prints is no result. Text that a model
+or a data set brought is cleaned of control characters before it is shown.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import math
 import re
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TextIO
 
 from rich.console import Console
@@ -20,7 +21,17 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 from rich.text import Text
 
-__all__ = ["TerminalProgress", "clean", "json_line", "note", "number", "print_json", "print_table"]
+__all__ = [
+    "TerminalProgress",
+    "clean",
+    "json_line",
+    "note",
+    "number",
+    "print_json",
+    "print_table",
+    "results_apart",
+    "show",
+]
 
 # Cursor movements, colours and bidirectional overrides would let shown text rewrite the screen around it.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
@@ -30,6 +41,31 @@ _PLAIN_EVERY = 20.0
 
 _calm = contextlib.suppress(OSError, ValueError)
 """Where the terminal is gone, the work is not."""
+
+_results: TextIO | None = None
+"""Where results go while ``results_apart`` holds; None: to standard output, whatever that is."""
+
+
+@contextlib.contextmanager
+def results_apart() -> Iterator[None]:
+    """Keep standard output for results: within, whatever else writes to ``sys.stdout`` writes to standard error."""
+    global _results
+    before, _results = _results, out()
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    finally:
+        _results = before
+
+
+def out() -> TextIO:
+    """The stream of results."""
+    return sys.stdout if _results is None else _results
+
+
+def show(text: str = "", end: str = "\n") -> None:
+    """Text as it is, on the stream of results."""
+    print(text, end=end, file=out())
 
 
 def clean(text: str) -> str:
@@ -56,14 +92,14 @@ def json_line(value: Any) -> str:
 
 def print_json(value: Any) -> None:
     """Indented JSON on standard output."""
-    print(_dump(value, 2))
+    show(_dump(value, 2))
 
 
 def _dump(value: Any, indent: int | None) -> str:
     plain = _finite(value)
     text = json.dumps(plain, ensure_ascii=False, allow_nan=False, indent=indent)
     try:
-        text.encode(sys.stdout.encoding or "utf-8")
+        text.encode(out().encoding or "utf-8")
     except (UnicodeEncodeError, LookupError):
         text = json.dumps(plain, allow_nan=False, indent=indent)
     return text
@@ -87,7 +123,7 @@ def note(line: str) -> None:
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, title: str = "") -> None:
     """A table on standard output; where that is no terminal, aligned text that is never cut."""
     cells = [["" if cell is None else clean(str(cell)) for cell in row] for row in rows]
-    if not sys.stdout.isatty():
+    if not out().isatty():
         _plain_table(columns, cells, title)
         return
     table = Table(
@@ -97,16 +133,16 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, title:
         table.add_column(Text(column), overflow="fold")
     for row in cells:
         table.add_row(*(Text(cell) for cell in row))
-    Console().print(table)
+    Console(file=out()).print(table)
 
 
 def _plain_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str) -> None:
     flat = [[" ".join(cell.split()) for cell in row] for row in [list(columns), *rows]]
     widths = [max(len(row[i]) for row in flat) for i in range(len(columns))]
     if title:
-        print(title)
+        show(title)
     for row in flat:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        show("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
 class _Console(Console):
