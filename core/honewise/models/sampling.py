@@ -25,6 +25,10 @@ from .text import decode_text, prompt_ids
 
 __all__ = ["Sample", "derive_seed", "generate", "sample", "stop_ids"]
 
+KEPT = 0.8
+"""Ended completions leave the batch once no more than this share of it is going on: moving the caches costs more than
+carrying a few along."""
+
 Messages = Sequence[Mapping[str, Any]]
 
 
@@ -177,17 +181,20 @@ def _decode(
     position = position[:, -1:].repeat_interleave(samples, 0)
     ends = torch.tensor(sorted(stop), device=device)
     rows: list[list[int]] = [[] for _ in range(len(chances))]
-    open_rows = torch.arange(len(chances))
+    held = torch.arange(len(chances))  # rows still in the batch: those going on, and some that have ended
+    going = torch.ones(len(chances), dtype=torch.bool, device=device)
     for step in range(chances.shape[1]):
-        token = _choose(logits, chances[open_rows, step].to(device), temperature, top_p)
-        for row, value in zip(open_rows.tolist(), token.tolist(), strict=True):
-            rows[row].append(value)
-        going = torch.isin(token, ends, invert=True)
+        token = _choose(logits, chances[held, step].to(device), temperature, top_p)
+        for row, value, own in zip(held.tolist(), token.tolist(), going.tolist(), strict=True):
+            if own:
+                rows[row].append(value)
+        going = going & torch.isin(token, ends, invert=True)
         if not going.any() or step + 1 == chances.shape[1]:
             break
-        if not going.all():
-            open_rows, token, mask, position = open_rows[going.cpu()], token[going], mask[going], position[going]
+        if int(going.sum()) <= KEPT * len(going):
+            held, token, mask, position = held[going.cpu()], token[going], mask[going], position[going]
             cache.batch_select_indices(going.nonzero().squeeze(-1))
+            going = going[going]
         mask = torch.cat([mask, mask.new_ones(len(mask), 1)], -1)
         position = position + 1
         logits = model(
@@ -215,18 +222,37 @@ class _RoomyLayer(DynamicLayer):
         self.keys, self.values = keys[..., :end, :], values[..., :end, :]
         return self.keys, self.values
 
+    def batch_repeat_interleave(self, repeats: int) -> None:
+        if self.is_initialized:
+            rows = torch.arange(len(self.keys), device=self.keys.device)
+            self.batch_select_indices(rows.repeat_interleave(repeats))
+
+    def batch_select_indices(self, indices: Tensor) -> None:
+        """Straight into new buffers, with their room."""
+        if not self.is_initialized:
+            return
+        length = self.get_seq_length()
+        keys, values = self.buffers = self._new(self.keys, self.values, len(indices), length)
+        keys[..., :length, :] = self.keys[indices]
+        values[..., :length, :] = self.values[indices]
+        self.keys, self.values = keys[..., :length, :], values[..., :length, :]
+
     def _buffers(self, start: int, end: int, key_states: Tensor, value_states: Tensor) -> tuple[Tensor, Tensor]:
-        """Those in use, or new ones where rows were repeated or left out since, or the room is spent."""
-        old = self.buffers
-        if old is not None and self.keys.data_ptr() == old[0].data_ptr() and end <= old[0].shape[-2]:
-            return old
-        room = end + min(self.room, max(32, end // 4))
-        new = tuple(x.new_empty((*x.shape[:2], room, x.shape[-1])) for x in (key_states, value_states))
-        if start:
-            new[0][..., :start, :] = self.keys
-            new[1][..., :start, :] = self.values
-        self.buffers = (new[0], new[1])
+        """Those in use, or new ones where there are none or their room is spent."""
+        if self.buffers is None or end > self.buffers[0].shape[-2]:
+            new = self._new(key_states, value_states, len(key_states), end)
+            if start:
+                new[0][..., :start, :] = self.keys
+                new[1][..., :start, :] = self.values
+            self.buffers = new
         return self.buffers
+
+    def _new(self, keys: Tensor, values: Tensor, rows: int, length: int) -> tuple[Tensor, Tensor]:
+        room = length + min(self.room, max(32, length // 4))
+        return (
+            keys.new_empty((rows, keys.shape[1], room, keys.shape[-1])),
+            values.new_empty((rows, values.shape[1], room, values.shape[-1])),
+        )
 
 
 def _cache(model: Any, room: int) -> DynamicCache:
