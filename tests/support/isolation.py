@@ -27,6 +27,7 @@ _LIBRARIES = (
     "PYTORCH_",
     "KMP_",
     "OMP_",
+    "GOMP_",
     "MKL_",
     "TOKENIZERS_",
     "TRL_",

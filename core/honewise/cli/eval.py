@@ -57,6 +57,9 @@ def evaluate(
     tasks = open_tasks(opened, data, format, split, limit).tasks
     if find_spec("torch") is None or find_spec("transformers") is None:
         raise MissingExtra("sampling from a model", "honewise[train]")
+    from honewise.models.threads import share_cores
+
+    share_cores()
     from honewise.models.policy import load_policy
     from honewise.stages.measure import measure
 

@@ -43,6 +43,9 @@ def run(
     All of the recipe is checked before anything begins. The run stands in runs/NAME; a finished name gets -2, and
     nothing is overwritten. Ctrl-C saves a checkpoint; --resume goes on from it as if nothing had happened.
     """
+    from honewise.models.threads import share_cores
+
+    share_cores()
     from honewise.stages.runner import execute, resolve
 
     changes = overrides or []
