@@ -60,6 +60,10 @@ def used(sql: str) -> dict[str, str] | None:
             "SELECT name FROM singer UNION SELECT cid FROM concert ORDER BY name",
             {"singer.name": "name", "singer": "singer", "concert.cid": "cid", "concert": "concert"},
         ),
+        # an index is no table
+        ("SELECT id FROM singer INDEXED BY by_age", {"singer.id": "id", "singer": "singer"}),
+        ("SELECT s.id FROM singer AS s INDEXED BY concert", {"singer.id": "s.id", "singer": "singer"}),
+        ("SELECT id FROM singer NOT INDEXED", {"singer.id": "id", "singer": "singer"}),
         # what is not there
         ("SELECT foo FROM singer", {"?.foo": "foo", "singer": "singer"}),
         ("SELECT s.foo, z.id FROM singer s", {"singer.foo": "s.foo", "?.id": "z.id", "singer": "singer"}),

@@ -68,7 +68,7 @@ def _items(tree: exp.Expr, known: Mapping[str, tuple[str, ...]]) -> Iterator[tup
     for node in tree.walk():
         if isinstance(node, exp.Table):
             name = _table_name(node)
-            if name:
+            if name and node.arg_key != "indexed":  # INDEXED BY names an index, in a table's clothes
                 yield Item(name, ""), _place(node.this)
         elif isinstance(node, exp.Column):
             yield from _column_items(node, known)
