@@ -205,10 +205,49 @@ def test_bird(tmp_path: Path, shop: Path) -> None:
     assert second.reference["tables"] == {"account": ["name"]}
 
 
-def test_bird_without_ids_or_with_double_ones_counts_rows(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("rows", "gold", "tables"),
+    [
+        ("dev.json", "dev.sql", "dev_tables.json"),
+        ("train/train.json", "train/train_gold.sql", "train/train_tables.json"),
+        ("MINIDEV/mini_dev_sqlite.json", "MINIDEV/mini_dev_sqlite_gold.sql", "dev_tables.json"),
+        ("dev.json", "gold/dev.sql", "dev_tables.json"),
+    ],
+)
+def test_bird_is_published_with_a_gold_file_beside_its_rows(tmp_path: Path, rows: str, gold: str, tables: str) -> None:
+    file = write(tmp_path / rows, BIRD)
+    write(tmp_path / tables, [BANK])
+    lines = "".join(f"{row['SQL']}\t{row['db_id']}\n" for row in BIRD)
+    (tmp_path / gold).parent.mkdir(exist_ok=True)
+    (tmp_path / gold).write_text(lines, encoding="utf-8")
+    for given in (tmp_path, file.parent, file):
+        tasks = load(given)
+        assert tasks.format == "bird"
+        assert [task.id for task in tasks] == ["7", "9"]
+    alone = load(tmp_path / gold)
+    assert alone.format == "spider"
+    assert [task.reference["sql"] for task in alone] == [[row["SQL"]] for row in BIRD]
+    with pytest.raises(DataError, match="no file of Spider's rows"):
+        load(tmp_path, "spider")
+
+
+def test_a_gold_file_beside_json_without_questions_stands_for_its_folder(tmp_path: Path) -> None:
+    (tmp_path / "train_gold.sql").write_text("SELECT 1\tshop\n")
+    write(tmp_path / "predictions.json", {"0": "SELECT 1"})
+    write(tmp_path / "tables.json", [BANK])
+    assert load(tmp_path).format == "spider"
+
+
+def test_bird_without_ids_counts_rows(tmp_path: Path) -> None:
     bare = [{key: value for key, value in row.items() if key != "question_id"} for row in BIRD]
-    for rows in (bare, [BIRD[0], {**BIRD[1], "question_id": 7}], [BIRD[0], bare[1]]):
-        assert [task.id for task in load(write(tmp_path / "train.json", rows))] == ["0", "1"]
+    assert [task.id for task in load(write(tmp_path / "train.json", bare))] == ["0", "1"]
+    assert [task.id for task in load(write(tmp_path / "train.json", [BIRD[0], bare[1]]))] == ["7", "1"]
+
+
+def test_two_rows_of_bird_with_one_id_are_refused(tmp_path: Path) -> None:
+    file = write(tmp_path / "dev.json", [*BIRD, {**BIRD[1], "question_id": 7}])
+    with pytest.raises(DataError, match=r"row 2: its question_id '7' is already that of \S*dev\.json: row 0"):
+        load(file)
 
 
 def test_the_mini_dev_of_sqlite_is_taken(tmp_path: Path) -> None:

@@ -1,8 +1,7 @@
-"""WikiSQL's, defog's and our own layout, as small copies made here."""
+"""WikiSQL's and our own layout, as small copies made here."""
 
 from __future__ import annotations
 
-import csv
 import json
 import shutil
 import sqlite3
@@ -17,7 +16,6 @@ from honewise import Reader
 from honewise.data import TaskSet, load_tasks
 from honewise.errors import DataError
 from honewise_text_to_sql.domain import text_to_sql
-from honewise_text_to_sql.readers.defog import accepted_queries
 from honewise_text_to_sql.readers.wikisql import query_of
 
 Judge = Callable[..., Any]
@@ -133,6 +131,35 @@ def test_a_bad_row_of_wikisql_names_its_line(tmp_path: Path, row: dict[str, Any]
         load(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("sql", "why"),
+    [
+        ({"sel": 0, "agg": 0, "conds": [[0, 4, "x"]]}, "operator 4; there are 0 to 3"),
+        ({"sel": 0, "agg": 0, "conds": [[0, -1, "x"]]}, "operator -1"),
+        ({"sel": 0, "agg": -1, "conds": []}, "aggregate -1; there are 0 to 5"),
+        ({"sel": 3, "agg": 0, "conds": []}, "column 3; there are 0 to 2"),
+        ({"sel": 0, "agg": 0, "conds": [[-1, 0, "x"]]}, "column -1"),
+        ({"agg": 0, "conds": []}, "no 'sel'"),
+    ],
+)
+def test_a_number_that_names_nothing_in_wikisql_is_said(tmp_path: Path, sql: dict[str, Any], why: str) -> None:
+    write(wiki(tmp_path) / "dev.jsonl", [WIKI_ROWS[0], {**WIKI_ROWS[0], "sql": sql}])
+    with pytest.raises(DataError, match=r"dev\.jsonl:2") as raised:
+        load(tmp_path, "wikisql")
+    assert why in str(raised.value)
+    assert "Error(" not in str(raised.value)
+
+
+def test_the_operator_that_means_nothing_leaves_its_row_without_gold(tmp_path: Path, judge_text: Judge) -> None:
+    odd = {**WIKI_ROWS[0], "sql": {"sel": 0, "agg": 0, "conds": [[0, 0, "bo"], [1, 3, "5"]]}}
+    write(wiki(tmp_path) / "dev.jsonl", [odd, WIKI_ROWS[1]])
+    first, second = load(tmp_path).tasks
+    assert first.reference["sql"] == []
+    assert text_to_sql().gold(first) is None
+    assert "no gold query" in judge_text("execution", first, "<answer>SELECT 1</answer>").reason
+    assert second.reference["sql"] == ["SELECT COUNT(col1) FROM table_1_10_2 WHERE col0 = 'bo'"]
+
+
 def test_wikisql_without_tables_says_so(tmp_path: Path) -> None:
     (wiki(tmp_path) / "dev.tables.jsonl").unlink()
     with pytest.raises(DataError, match=r"tables\.jsonl"):
@@ -147,82 +174,6 @@ def test_hugging_face_rows_of_wikisql() -> None:
     row = {"question": "?", "table": WIKI_TABLES[0], "sql": {"sel": 1, "agg": 3, "conds": conds, "human_readable": ""}}
     (task,) = reader.rows([row])
     assert task.reference["sql"] == ["SELECT COUNT(col1) FROM table_1_10_2 WHERE col0 = 'bo'"]
-
-
-# defog -----------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("text", "queries"),
-    [
-        ("SELECT 1;", ["SELECT 1"]),
-        ("SELECT 1;SELECT 2; ;", ["SELECT 1", "SELECT 2"]),
-        ("SELECT 'a;b' AS \"c;d\";SELECT 2", ["SELECT 'a;b' AS \"c;d\"", "SELECT 2"]),
-        ("SELECT {a, b} FROM t", ["SELECT a FROM t", "SELECT b FROM t", "SELECT a, b FROM t"]),
-        (
-            "SELECT {t.a, t.b}, count(*) FROM t GROUP BY {};SELECT 1",
-            [
-                "SELECT t.a, count(*) FROM t GROUP BY t.a",
-                "SELECT t.b, count(*) FROM t GROUP BY t.b",
-                "SELECT t.a, t.b, count(*) FROM t GROUP BY t.a, t.b",
-                "SELECT 1",
-            ],
-        ),
-        ("", []),
-    ],
-)
-def test_several_accepted_queries(text: str, queries: list[str]) -> None:
-    assert accepted_queries(text) == queries
-
-
-def defog_csv(path: Path, *rows: dict[str, str]) -> Path:
-    base = {"db_name": "shop", "db_type": "sqlite", "query_category": "ratio", "query": "SELECT 1", "question": "What?"}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, [*base, "instructions"])
-        writer.writeheader()
-        writer.writerows({**base, **row} for row in rows)
-    return path
-
-
-def test_defog(tmp_path: Path, shop: Path, judge_text: Judge) -> None:
-    defog_csv(
-        tmp_path / "data" / "questions_gen_sqlite.csv",
-        {"query": "SELECT name FROM customer;SELECT id FROM customer", "instructions": "Be exact"},
-        {"query_category": "order_by", "query": "SELECT id FROM customer ORDER BY id"},
-        {"question": "Sort them", "query": "SELECT id FROM customer ORDER BY id"},
-        {"question": "Reorder nothing", "query": "SELECT id FROM customer ORDER BY id"},
-    )
-    place(shop, tmp_path / "sqlite_dbs", ".db", inner=False)
-    write(
-        tmp_path / "defog_data" / "shop" / "shop.json",
-        {"table_metadata": {"customer": [{"column_name": "city", "data_type": "text", "column_description": "where"}]}},
-    )
-    tasks = load(tmp_path / "data")
-    assert tasks.format == "defog"
-    first, *rest = tasks.tasks
-    assert first.inputs["hint"] == "Be exact"
-    assert first.meta["difficulty"] == "ratio"
-    assert "-- where; such as" in first.inputs["schema"]
-    assert [task.reference["ordered"] for task in tasks] == [False, True, True, False]
-    for sql in ("SELECT id FROM customer", "SELECT name FROM customer"):
-        assert judge_text("execution", first, f"<answer>{sql}</answer>").correct is True
-    reverse = "<answer>SELECT id FROM customer ORDER BY id DESC</answer>"
-    assert [judge_text("execution", task, reverse).correct for task in rest] == [False, False, True]
-
-
-def test_defog_for_another_database_system_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"for postgres"):
-        load(defog_csv(tmp_path / "q.csv", {"db_type": "postgres"}))
-
-
-def test_defog_without_a_database_takes_the_schema_of_its_metadata(tmp_path: Path) -> None:
-    file = defog_csv(tmp_path / "q.csv", {})
-    write(
-        tmp_path / "defog_data" / "shop" / "shop.json",
-        {"table_metadata": {"a": [{"column_name": "b", "data_type": "text"}]}},
-    )
-    assert load(file).tasks[0].inputs["schema"] == "CREATE TABLE a (\n  b text\n);"
 
 
 # Our own ---------------------------------------------------------------------------------------------------------
@@ -255,6 +206,38 @@ def test_own_rows(tmp_path: Path, shop: Path) -> None:
     assert second.reference["match"] == "set"
     assert second.meta == {"db_id": "shop", "difficulty": "hard", "x": 1}
     assert second.reference["database"]
+
+
+def own_ids(tmp_path: Path, shop: Path, *ids: Any) -> list[str]:
+    shutil.copy(shop, tmp_path / "my.sqlite")
+    rows = [{"question": "q", "database": "my.sqlite", **({} if own is ... else {"id": own})} for own in ids]
+    return [task.id for task in load(write(tmp_path / "my.jsonl", rows))]
+
+
+@pytest.mark.parametrize(
+    ("given", "ids"),
+    [
+        ((..., ...), ["0", "1"]),
+        ((5, "a"), ["5", "a"]),
+        (("a", ..., None, " "), ["a", "1", "2", "3"]),
+        (("2", ...), ["2", "1"]),
+    ],
+)
+def test_a_row_has_its_own_id_or_its_number(tmp_path: Path, shop: Path, given: Any, ids: list[str]) -> None:
+    assert own_ids(tmp_path, shop, *given) == ids
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        (("a", "b", "a"), r"jsonl:3: its id 'a' is already that of \S*my\.jsonl:1$"),
+        ((1, "1"), r"jsonl:2: its id '1' is already that of \S*my\.jsonl:1$"),
+        (("1", ...), r"jsonl:2: its id '1' is already that of \S*my\.jsonl:1; a row without 'id' takes its number"),
+    ],
+)
+def test_two_rows_with_one_id_are_refused_by_name(tmp_path: Path, shop: Path, given: Any, why: str) -> None:
+    with pytest.raises(DataError, match=why):
+        own_ids(tmp_path, shop, *given)
 
 
 def test_cores_own_rows_are_read_as_well(tmp_path: Path) -> None:

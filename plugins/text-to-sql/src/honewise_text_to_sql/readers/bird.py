@@ -41,7 +41,7 @@ def bird(settings: Settings) -> Reader:
 
 
 def _tasks(rows: list[tuple[str, Mapping[str, Any]]], layout: Layout, settings: Settings) -> Iterator[Task]:
-    ids = numbered([row.get("question_id") for _, row in rows])
+    ids = numbered(rows, "question_id")
     for own, (where, row) in zip(ids, rows, strict=True):
         db_id = needed(row, "db_id", where)
         database, schema = layout.look_up(db_id)

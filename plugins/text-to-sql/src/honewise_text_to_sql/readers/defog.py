@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from itertools import combinations
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import combinations, pairwise, product
+from math import comb, prod
 from pathlib import Path
 from typing import Any
+
+from sqlglot import exp
 
 from honewise import Reader, Task
 from honewise.data.files import read_json, read_table
 from honewise.errors import DataError
 from honewise_text_to_sql.schema import Column, Schema, Table, describe, fold
-from honewise_text_to_sql.sqltext import split_statements
+from honewise_text_to_sql.sqltext import parse_sql, split_statements, words
 from honewise_text_to_sql.tasks import make_task, show_schema
 
 from .layout import Layout, Settings, choose
@@ -22,8 +25,9 @@ __all__ = ["accepted_queries", "defog"]
 _COLUMNS = {"db_name", "query", "question", "query_category"}
 _PREFERRED = ("questions_gen_sqlite.csv", "instruct_basic_sqlite.csv", "instruct_advanced_sqlite.csv")
 _ASKS_FOR_ORDER = re.compile(r"\b(?:order|sort|arrange)\b", re.IGNORECASE)
-_BRACES = re.compile(r"\{([^{}]+)\}")
-_MOST_BRACED = 6
+_MOST_CHOICES = 128
+
+Choice = tuple[str, ...]
 
 
 def defog(settings: Settings) -> Reader:
@@ -76,7 +80,9 @@ def _task(
 def accepted_queries(text: str) -> list[str]:
     """Every query that ``text`` accepts: those between semicolons, with each choice of columns in braces.
 
-    ``{a, b}`` stands for any of its columns, alone or together; ``GROUP BY {}`` after it for the same choice.
+    ``{a, b}`` stands for any of its columns, alone or together; ``GROUP BY {}`` after it for the same choice without
+    its aliases (after several braces: for what was chosen in those since the ``{}`` before). A query with more than 128
+    choices is read with each column alone and all together, if that is still too many with all together only.
 
     >>> accepted_queries("SELECT {a, b} FROM t; SELECT ';' FROM t;")
     ['SELECT a FROM t', 'SELECT b FROM t', 'SELECT a, b FROM t', "SELECT ';' FROM t"]
@@ -85,16 +91,72 @@ def accepted_queries(text: str) -> list[str]:
 
 
 def _choices(query: str) -> Iterator[str]:
-    braced = _BRACES.search(query)
-    columns = [column.strip() for column in braced[1].split(",")] if braced else []
-    if braced is None or len(columns) > _MOST_BRACED:
-        yield query
-        return
-    for size in range(1, len(columns) + 1):
-        for choice in combinations(columns, size):
-            said = ", ".join(choice)
-            rest = query[braced.end() :].replace("{}", said)
-            yield query[: braced.start()] + said + rest
+    texts, braces = _split_braces(query)
+    for chosen in product(*_offers([columns for columns in braces if columns])):
+        yield _filled(texts, braces, chosen)
+
+
+def _split_braces(query: str) -> tuple[list[str], list[list[str]]]:
+    """The texts around the braces, one more than there are, and the columns in each of them; none in ``{}``."""
+    texts: list[str] = []
+    braces: list[list[str]] = []
+    done = depth = 0
+    cuts: list[int] = []  # inside braces: where they open, and their commas
+    for word in words(query):
+        sign = query[word.start : word.end]
+        if sign == "{":
+            cuts, depth = [word.start], 0
+        elif cuts and sign in ("(", ")"):
+            depth += 1 if sign == "(" else -1
+        elif cuts and sign == "," and depth == 0:
+            cuts.append(word.start)
+        elif cuts and sign == "}":
+            columns = [query[start + 1 : end].strip() for start, end in pairwise([*cuts, word.start])]
+            braces.append([column for column in columns if column])
+            texts.append(query[done : cuts[0]])
+            done, cuts = word.end, []
+    return [*texts, query[done:]], braces
+
+
+def _offers(braces: Sequence[Sequence[str]]) -> list[list[Choice]]:
+    """What may be chosen in each of the braces: anything, or less where that makes too many queries."""
+    sizes: list[Sequence[int]] = []
+    for allowed in (lambda count: range(1, count + 1), lambda count: sorted({1, count}), lambda count: [count]):
+        sizes = [allowed(len(columns)) for columns in braces]
+        if prod(sum(comb(len(c), size) for size in its) for c, its in zip(braces, sizes, strict=True)) <= _MOST_CHOICES:
+            break
+    return [
+        [choice for size in its for choice in combinations(columns, size)]
+        for columns, its in zip(braces, sizes, strict=True)
+    ]
+
+
+def _filled(texts: Sequence[str], braces: Sequence[Sequence[str]], chosen: Sequence[Choice]) -> str:
+    left = iter(chosen)
+    since: list[str] = []
+    repeated = False
+    query = texts[0]
+    for columns, text in zip(braces, texts[1:], strict=True):
+        if columns:
+            choice = next(left)
+            since = [*choice] if repeated else [*since, *choice]
+            query += ", ".join(choice)
+        else:
+            query += ", ".join(_unnamed(column) for column in since) or "{}"
+        repeated = not columns
+        query += text
+    return query
+
+
+def _unnamed(column: str) -> str:
+    """The column without its alias, which GROUP BY cannot have."""
+    select = "SELECT "
+    tree = parse_sql(select + column)
+    result = tree.expressions[-1] if isinstance(tree, exp.Select) else None
+    if not isinstance(result, exp.Alias):
+        return column
+    before = column[: result.args["alias"].meta["start"] - len(select)]
+    return re.sub(r"\s*\bas$", "", before.rstrip(), flags=re.IGNORECASE)
 
 
 class _Metadata:

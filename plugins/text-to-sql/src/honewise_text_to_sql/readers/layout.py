@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +13,7 @@ from honewise.errors import DataError
 from honewise_text_to_sql.schema import Schema, describe, fold, from_tables_json, read_descriptions, read_schema
 from honewise_text_to_sql.serialise import SchemaStyle
 
-__all__ = ["Layout", "Settings", "choose", "is_json", "needed", "numbered", "read_rows"]
+__all__ = ["Layout", "Settings", "choose", "folders", "is_json", "needed", "numbered", "read_rows"]
 
 _DATABASE_FOLDERS = (
     "database",
@@ -135,6 +134,12 @@ def is_json(path: Path) -> bool:
     return path.is_file() and name.endswith((".json", ".jsonl")) and not name.endswith("tables.json")
 
 
+def folders(path: Path) -> list[Path]:
+    """A folder, then those in it that are not hidden: where rows may lie."""
+    inner = [entry for entry in sorted(path.iterdir()) if entry.is_dir() and not entry.name.startswith(".")]
+    return [path, *inner]
+
+
 def choose(path: Path, knows: Callable[[Path], bool], preferred: Sequence[str]) -> list[Path]:
     """The files of rows that ``path`` stands for: itself, or those of a folder that ``knows`` recognises.
 
@@ -144,8 +149,7 @@ def choose(path: Path, knows: Callable[[Path], bool], preferred: Sequence[str]) 
     """
     if not path.is_dir():
         return [path]
-    inner = [entry for entry in sorted(path.iterdir()) if entry.is_dir() and not entry.name.startswith(".")]
-    for folder in (path, *inner):
+    for folder in folders(path):
         found = {entry.name: entry for entry in sorted(folder.iterdir()) if entry.is_file() and knows(entry)}
         for name in preferred:
             wanted = name.split("+")
@@ -182,9 +186,18 @@ def needed(row: Mapping[str, Any], key: str, where: str) -> str:
     return value
 
 
-def numbered(ids: Sequence[object]) -> list[str]:
-    """The data set's own ids where every row has one and no two are equal, else zero-based row numbers."""
-    named = [str(own) for own in ids if isinstance(own, int | str) and re.search(r"\S", str(own))]
-    if len(named) == len(ids) == len(set(named)):
-        return named
-    return [str(number) for number in range(len(ids))]
+def numbered(rows: Sequence[tuple[str, Mapping[str, Any]]], key: str) -> list[str]:
+    """The id of each row: the data set's own under ``key``; for a row without one its number, from 0.
+
+    Raises ``DataError`` naming both rows where two would have the same.
+    """
+    places: dict[str, str] = {}
+    for number, (where, row) in enumerate(rows):
+        own = row.get(key)
+        named = own is not None and bool(str(own).strip())
+        id = str(own) if named else str(number)
+        if id in places:
+            said = "" if named else f"; a row without {key!r} takes its number from 0"
+            raise DataError(f"{where}: its {key} {id!r} is already that of {places[id]}{said}")
+        places[id] = where
+    return list(places)

@@ -45,7 +45,7 @@ def own(settings: Settings) -> Reader:
 
 def _tasks(listed: Sequence[tuple[str, Mapping[str, Any]]], home: Path | None, settings: Settings) -> Iterator[Task]:
     layout = Layout(settings, home)
-    ids = numbered([row.get("id") for _, row in listed])
+    ids = numbered(listed, "id")
     for own_id, (where, row) in zip(ids, listed, strict=True):
         yield _task(own_id, where, row, layout, home, settings)
 

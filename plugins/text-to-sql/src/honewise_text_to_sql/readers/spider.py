@@ -12,7 +12,7 @@ from honewise.errors import DataError
 from honewise_text_to_sql.tasks import make_task, show_schema
 
 from .hardness import hardness
-from .layout import Layout, Settings, choose, is_json, needed, read_rows
+from .layout import Layout, Settings, choose, folders, is_json, needed, read_rows
 
 __all__ = ["spider"]
 
@@ -59,7 +59,17 @@ def _recognise(path: Path) -> bool:
 
 
 def _files(path: Path) -> list[Path]:
-    return choose(path, _is_rows, _PREFERRED) or choose(path, _is_gold, _PREFERRED_GOLD)
+    """A gold file stands for a folder only where nobody's rows are: BIRD has one beside its own."""
+    files = choose(path, _is_rows, _PREFERRED)
+    return files if files or _asks(path) else choose(path, _is_gold, _PREFERRED_GOLD)
+
+
+def _asks(path: Path) -> bool:
+    """Whether a folder, or one of its own folders, has rows with questions in whatever format."""
+    if not path.is_dir():
+        return False
+    entries = [entry for folder in folders(path) for entry in sorted(folder.iterdir())]
+    return any(is_json(entry) and "question" in (first_object(entry) or {}) for entry in entries)
 
 
 def _is_rows(path: Path) -> bool:

@@ -7,7 +7,7 @@ import os
 import re
 import sqlite3
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from .layout import Settings, choose, is_json
 __all__ = ["query_of", "wikisql"]
 
 _AGGREGATES = ("", "MAX", "MIN", "COUNT", "SUM", "AVG")
-_OPERATORS = ("=", ">", "<")
+_OPERATORS = ("=", ">", "<", None)  # the fourth that is published, "OP", stands for none
 _NUMBER = re.compile(r"[-+]?\d*\.\d+|\d+")
 _PREFERRED = ("dev.jsonl", "test.jsonl", "train.jsonl")
 _HINT = "Text in this table is stored in lower case."
@@ -72,36 +72,50 @@ def _task(number: int, where: str, row: Entry, tables: Mapping[str, Entry], data
     try:
         entry = tables[str(row["table_id"])]
         name = _name(str(row["table_id"]))
-        sql = query_of(name, entry["types"], row["sql"])
+        sql: str | list[str] = query_of(name, entry["types"], row["sql"]) or []
         question = row["question"]
         schema = _schema(name, entry)
     except (KeyError, TypeError, IndexError, ValueError) as problem:
         raise DataError(
-            f"{where}: not a row of WikiSQL, or its table is not in the tables file ({problem!r})"
+            f"{where}: not a row of WikiSQL, or its table is not in the tables file ({_said(problem)})"
         ) from problem
     task = make_task(str(number), question, sql, database=database, db_id=name, hint=_HINT)
     return show_schema(task, schema, settings.style)
 
 
-def query_of(table: str, types: Any, sql: Any) -> str:
+def _said(problem: Exception) -> str:
+    return f"no {problem}" if isinstance(problem, KeyError) else str(problem)
+
+
+def query_of(table: str, types: Any, sql: Any) -> str | None:
     """The SQL text of ``{"sel": column, "agg": operation, "conds": [[column, operator, value], ...]}``.
 
+    None where a condition has the operator 3, "OP", which the published list holds and which means nothing.
     Values of conditions are written as literals: text in lower case, and on number columns as the number in it,
     as WikiSQL's own evaluation does.
 
     >>> query_of("table_1", ["text", "real"], {"sel": 0, "agg": 3, "conds": [[0, 0, "O'Neil"], [1, 1, "1,200"]]})
     "SELECT COUNT(col0) FROM table_1 WHERE col0 = 'o''neil' AND col1 > 1200.0"
     """
-    selected = f"col{int(sql['sel'])}"
-    aggregate = _AGGREGATES[sql["agg"]]
+    selected = f"col{_known(int(sql['sel']), types, 'column')}"
+    aggregate = _AGGREGATES[_known(sql["agg"], _AGGREGATES, "aggregate")]
     if aggregate:
         selected = f"{aggregate}({selected})"
-    conditions = [
-        f"col{int(column)} {_OPERATORS[operator]} {_literal(value, types[column])}"
-        for column, operator, value in sql["conds"]
-    ]
+    conditions = []
+    for column, number, value in sql["conds"]:
+        kind = types[_known(column, types, "column")]
+        operator = _OPERATORS[_known(number, _OPERATORS, "operator")]
+        if operator is None:
+            return None
+        conditions.append(f"col{int(column)} {operator} {_literal(value, kind)}")
     where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
     return f"SELECT {selected} FROM {table}{where}"
+
+
+def _known(number: int, those: Sequence[Any], what: str) -> int:
+    if not 0 <= number < len(those):
+        raise ValueError(f"{what} {number}; there are 0 to {len(those) - 1}")
+    return number
 
 
 def _literal(value: Any, kind: str) -> str:
