@@ -34,7 +34,10 @@ from .database import TABLE_VALUED, Identity, identity, make_known, open_guarded
 from .tokens import only_statement, tokens
 from .worker import running_model_text
 
-__all__ = ["Identity", "Kind", "SqlLimits", "SqlResult", "identity", "run"]
+__all__ = ["GRACE", "Identity", "Kind", "SqlLimits", "SqlResult", "identity", "run"]
+
+GRACE = 0.25
+"""Seconds past its limit after which a statement that SQLite does not interrupt is ended with its worker."""
 
 Kind = Literal["ok", "syntax", "denied", "timeout", "too_large", "memory", "crashed", "error"]
 
@@ -120,7 +123,7 @@ def run(database: str, sql: str, limits: SqlLimits, *, model_text: bool) -> SqlR
             connection = _connection(key)
         started = time.perf_counter()
         try:
-            with running_model_text(model_text):
+            with running_model_text(model_text, seconds=limits.seconds + GRACE):
                 result = _execute(connection, sql, limits)
         except SandboxError as error:
             _forget(key)

@@ -40,7 +40,7 @@ from typing import IO, Any, Literal, NamedTuple
 from honewise.errors import SandboxError
 
 from . import wire
-from .worker import inside_worker, limit_memory, running_model_text
+from .worker import FLAG_BYTES, inside_worker, limit_memory, read_flag, running_model_text
 
 __all__ = [
     "Message",
@@ -128,8 +128,8 @@ class WorkerProcess:
     def _start(self) -> None:
         ours, theirs = socket.socketpair()
         watched, lifeline = os.pipe()
-        flag = _shared_byte()
-        self._flag = mmap.mmap(flag, 1)
+        flag = _shared_bytes(FLAG_BYTES)
+        self._flag = mmap.mmap(flag, FLAG_BYTES)
         self._output = output = _output_file()
         passed = {"connection": theirs.fileno(), "lifeline": watched, "flag": flag}
         config = json.dumps({"path": [os.path.abspath(path) for path in sys.path if isinstance(path, str)], **passed})
@@ -167,7 +167,12 @@ class WorkerProcess:
     @property
     def blamed(self) -> bool:
         """True where the worker was inside ``running_model_text`` when it was last heard of; holds after a kill."""
-        return self._flag[0] != 0
+        return read_flag(self._flag)[0]
+
+    @property
+    def model_deadline(self) -> float:
+        """``time.monotonic()`` at which the model text it runs has had its time; 0 where none was said."""
+        return read_flag(self._flag)[1]
 
     def fileno(self) -> int:
         """Readable when a message, or the end, has come: for ``wait`` and ``multiprocessing.connection.wait``."""
@@ -335,14 +340,14 @@ def scrubbed(environ: Mapping[str, str]) -> dict[str, str]:
     return {k: v for k, v in environ.items() if not (_SECRET_NAME.search(k) or _SECRET_VALUE.search(v))}
 
 
-def _shared_byte() -> int:
-    """A descriptor of one byte of memory without a name."""
+def _shared_bytes(size: int) -> int:
+    """A descriptor of ``size`` bytes of memory without a name."""
     if hasattr(os, "memfd_create"):
         descriptor = os.memfd_create("honewise")
     else:
         with tempfile.TemporaryFile() as file:
             descriptor = os.dup(file.fileno())
-    os.ftruncate(descriptor, 1)
+    os.ftruncate(descriptor, size)
     return descriptor
 
 

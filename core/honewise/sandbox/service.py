@@ -11,12 +11,11 @@ from typing import Any
 from honewise.errors import SandboxError
 
 from . import guard
-from .guard import SqlLimits, SqlResult
+from .guard import GRACE, SqlLimits, SqlResult
 from .process import WorkerDied, WorkerProcess, WorkerRaised, WorkerTimeout
 
 __all__ = ["close", "run", "serve"]
 
-_GRACE = 0.25
 _OUR_OWN_WORK = 60.0
 
 
@@ -83,7 +82,7 @@ def _ask(worker: WorkerProcess, request: list[Any], limits: SqlLimits) -> SqlRes
     try:
         worker.send(request)
         try:
-            message = worker.receive(limits.seconds + _GRACE)
+            message = worker.receive(limits.seconds + GRACE)
         except WorkerTimeout:
             if worker.blamed:
                 worker.kill()

@@ -15,18 +15,24 @@ import resource
 import select
 import signal
 import socket
+import struct
 import sys
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from typing import IO, Any
 
 from . import wire
 
-__all__ = ["echo", "inside_worker", "limit_memory", "running_model_text"]
+__all__ = ["FLAG_BYTES", "echo", "inside_worker", "limit_memory", "read_flag", "running_model_text"]
 
 _OUTPUT_BUDGET = 64 * 1024
 
-_flag: mmap.mmap | bytearray = bytearray(1)
+_FLAG = struct.Struct("=Qd")
+FLAG_BYTES = _FLAG.size
+"""What a worker shares with its parent: whether it runs model text, and until when (``time.monotonic``; 0: unsaid)."""
+
+_flag: mmap.mmap | bytearray = bytearray(FLAG_BYTES)
 _inside = False
 _request = 0
 
@@ -40,22 +46,32 @@ class running_model_text:
     """``with running_model_text(): ...`` tells the parent that what runs now is the model's own text.
 
     Where the worker hangs or dies inside, ``WorkerProcess.blamed`` is True after the kill: the fault is the model's
-    and is scored; else it is ours. It is one byte of shared memory, kept per process, not per thread. It may be
-    nested, costs about 0.2 microseconds, and outside a worker does nothing. ``running_model_text(False)`` says, within
+    and is scored; else it is ours. It is a few bytes of shared memory, kept per process, not per thread. It may be
+    nested, costs about a microsecond, and outside a worker does nothing. ``running_model_text(False)`` says, within
     another, that what runs for now is ours: a reference statement inside a reward that runs model text.
+
+    ``seconds`` is how long it may take: a parent that looks (``WorkerProcess.model_deadline``) need not wait for the
+    deadline of the whole request.
     """
 
-    __slots__ = ("_before", "_theirs")
+    __slots__ = ("_before", "_seconds", "_theirs")
 
-    def __init__(self, theirs: bool = True) -> None:
-        self._theirs = theirs
+    def __init__(self, theirs: bool = True, *, seconds: float | None = None) -> None:
+        self._theirs, self._seconds = theirs, seconds
 
     def __enter__(self) -> None:
-        self._before = _flag[0]
-        _flag[0] = self._theirs
+        self._before = _flag[:FLAG_BYTES]
+        until = 0.0 if self._seconds is None else time.monotonic() + self._seconds
+        _FLAG.pack_into(_flag, 0, self._theirs, until)
 
     def __exit__(self, *_: object) -> None:
-        _flag[0] = self._before
+        _flag[:FLAG_BYTES] = self._before
+
+
+def read_flag(flag: mmap.mmap) -> tuple[bool, float]:
+    """For the parent: whether the worker runs model text, and its deadline, 0 where it has none."""
+    theirs, until = _FLAG.unpack_from(flag, 0)
+    return bool(theirs), until
 
 
 def current_request() -> int:
@@ -90,7 +106,7 @@ def main(config: dict[str, Any]) -> None:
     """Serve; never returns before the parent hangs up. ``config`` names inherited file descriptors."""
     global _flag, _inside
     _die_with_parent(config["lifeline"])
-    _flag = mmap.mmap(config["flag"], 1)
+    _flag = mmap.mmap(config["flag"], FLAG_BYTES)
     os.close(config["flag"])
     _inside = True
     _harden()
@@ -115,7 +131,7 @@ def _serve(connection: socket.socket, tail: _Tail) -> None:
         return
     connection.sendall(wire.pack(["ready", None]))
     while (message := _read(connection)) is not None:
-        _flag[0] = 0
+        _FLAG.pack_into(_flag, 0, False, 0.0)
         _request += 1
         tail.refill()
         for frame in _frames(handler, message["request"]):
@@ -146,7 +162,11 @@ def _build(target: str, arguments: Any) -> Callable[[Any], Any]:
 
 
 def _raised(error: BaseException) -> bytes:
-    message = "".join(traceback.format_exception_only(error)).strip().removeprefix(type(error).__name__ + ": ")
+    # The class stands before the message, with its module where that is not Python's own.
+    text = "".join(traceback.format_exception_only(error)).strip()
+    name = f"{type(error).__module__}.{type(error).__qualname__}"
+    own = next((each for each in (name, type(error).__qualname__) if text == each or text.startswith(f"{each}: ")), "")
+    message = text.removeprefix(own).removeprefix(": ") if own else text
     trace = "".join(traceback.format_exception(error, limit=-20))
     said = {"type": type(error).__name__, "message": message[-4096:], "traceback": trace[-16384:]}
     return wire.pack(["raised", said])

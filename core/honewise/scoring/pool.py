@@ -46,6 +46,9 @@ class PoolUnavailable(SandboxError):
     """Workers cannot build what they are to score with; the message says why."""
 
 
+_NOBODY = (-1, 0.0)
+
+
 @dataclass(eq=False)
 class _Seat:
     """One worker and what it has in hand."""
@@ -54,12 +57,16 @@ class _Seat:
     desk: Desk
     jobs: list[int] | None = None
     """Indices of the jobs it was sent; None while it has nothing to do."""
-    suspect: int = -1
-    """The count at its desk when its deadline was first seen to have passed."""
+    suspect: tuple[int, float] = _NOBODY
+    """The count at its desk and the deadline, when that was first seen to have passed."""
     seen: int = -1
     since: float = 0.0
     """When the count at its desk was first seen to be ``seen``."""
     failures: int = 0
+
+    def deadline(self) -> float:
+        """The nearest of the call's deadline and that of the model text it runs; 0 where there is none."""
+        return min((each for each in (self.desk.read()[3], self.worker.model_deadline) if each), default=0.0)
 
 
 @dataclass
@@ -183,7 +190,7 @@ class Pool:
             entries.append(
                 [tasks[id(job.task)], job.text, job.tokens, job.truncated, list(job.todo), job.raw, job.seed]
             )
-        seat.jobs, seat.suspect, seat.seen = taken, -1, -1
+        seat.jobs, seat.suspect, seat.seen = taken, _NOBODY, -1
         try:
             seat.worker.send({"tasks": packed, "jobs": entries})
         except (WorkerDied, WorkerTimeout):
@@ -200,7 +207,7 @@ class Pool:
         nearest = _LOOK
         for seat in self._seats:
             if seat.jobs is not None:
-                deadline = seat.desk.read()[3]
+                deadline = seat.deadline()
                 nearest = min(nearest, deadline - now if deadline else _LOOK)
         return max(nearest, 0.005)
 
@@ -264,14 +271,14 @@ class Pool:
         if seat.jobs is None:
             return
         now = time.monotonic()
-        count, _, _, deadline = seat.desk.read()
+        count, deadline = seat.desk.read()[0], seat.deadline()
         if count != seat.seen:
             seat.seen, seat.since = count, now
         if deadline and now > deadline:
-            if seat.suspect == count:
+            if seat.suspect == (count, deadline):
                 seat.worker.kill()
                 self._lost(seat, work, "", timed_out=True)
-            seat.suspect = count
+            seat.suspect = (count, deadline)
         elif not deadline and now - seat.since > _STALL_SECONDS:
             seat.worker.kill()
             self._lost(seat, work, "the worker stood still between two calls", timed_out=False)
@@ -279,11 +286,12 @@ class Pool:
     def _lost(self, seat: _Seat, work: _Work, why: str, *, timed_out: bool) -> None:
         """A worker is gone with work in hand: blame one call at most, and have the rest done again."""
         seat.worker.kill()
-        count, row, plan, _ = seat.desk.read()
+        count, row, plan, until = seat.desk.read()
+        early = max(0.0, until - time.monotonic())
         hostile = seat.worker.blamed
         left = self._hand_in(work, seat.jobs or [])
         culprit = seat.jobs[row] if seat.jobs and 0 <= row < len(seat.jobs) else None
-        moved_on = timed_out and count != seat.suspect
+        moved_on = timed_out and count != seat.suspect[0]
         self._replace(seat)
         if culprit not in left or moved_on:
             self._give_up(work, left, why)
@@ -299,10 +307,12 @@ class Pool:
             # A crash may have come from outside (the system short of memory, an operator): once more, by itself.
             work.crashes[culprit, plan] += 1
         else:
-            self._convict(work, culprit, plan, why, hostile=hostile, timed_out=timed_out)
+            self._convict(work, culprit, plan, why, hostile=hostile, early=early if timed_out else None)
         self._requeue(work, self._hand_in(work, [culprit]), alone=True)
 
-    def _convict(self, work: _Work, index: int, plan: int, why: str, *, hostile: bool, timed_out: bool) -> None:
+    def _convict(self, work: _Work, index: int, plan: int, why: str, *, hostile: bool, early: float | None) -> None:
+        """``early``: how long before its deadline the call was ended for want of time; None: it was not."""
+        timed_out = early is not None
         job = work.jobs[index]
         if plan == PARSE:
             what = f"ran for more than {PARSE_SECONDS:g} s" if timed_out else f"ended its worker: {why}"
@@ -311,12 +321,12 @@ class Pool:
                 self._settle(work, index, each, failed(self._plans[each].name, job.broken))
             return
         guilty = self._plans[plan]
-        seconds = guilty.seconds if timed_out else 0.0
+        seconds = 0.0 if early is None else round(guilty.seconds - early, 2)
         if hostile:
-            what = f"ran for more than {guilty.seconds:g} s" if timed_out else "ended the process it ran in"
+            what = f"ran for more than {seconds:g} s" if timed_out else "ended the process it ran in"
             outcome = blamed(guilty.name, guilty.reward, what, seconds)
         else:
-            what = f"deadline of {guilty.seconds:g} s passed" if timed_out else why
+            what = f"deadline of {seconds:g} s passed" if timed_out else why
             outcome = failed(guilty.name, what, seconds)
         self._settle(work, index, plan, outcome)
 
