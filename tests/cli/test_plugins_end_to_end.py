@@ -217,7 +217,7 @@ def test_a_plugin_that_prints_wherever_it_can_leaves_standard_output_to_results(
         assert "on standard output" in done.stderr, arguments
     for arguments in (("tasks", "loud", "--json"), (*score, "--out", "-")):
         done = run(tmp_path, *arguments, **only)
-        assert [json.loads(line)["task_id"] for line in done.stdout.splitlines()][0] == "0"
+        assert json.loads(done.stdout.splitlines()[0])["task_id"] == "0"
         assert "on standard output" in done.stderr, arguments
     for arguments in (("domains",), ("rewards", "--domain", "loud"), ("tasks", "loud"), ("new", "--help")):
         assert "on standard output" not in run(tmp_path, *arguments, **only).stdout

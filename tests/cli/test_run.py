@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,8 +13,8 @@ import pytest
 
 from honewise import cli
 from honewise.cli.run import RewardTable
-from honewise.recipes.load import json_schema
-from honewise.stages.recipe import packaged_recipes
+from honewise.recipes.load import dump_recipe, json_schema
+from honewise.stages.recipe import packaged_recipes, read
 
 Command = Callable[..., tuple[int, str, str]]
 
@@ -37,6 +38,15 @@ def command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
         return int(left.value.code or 0), said.out, said.err
 
     return call
+
+
+def saved_policy(folder: Path, *, context: int) -> str:
+    """A tiny policy that has learned nothing, in ``folder``."""
+    from honewise.models.policy import load_policy, save_policy
+    from honewise.recipes.schema import PolicySpec, TinySpec
+
+    tiny = TinySpec(layers=1, width=32, heads=2, vocabulary=300, context=context)
+    return str(save_policy(load_policy(PolicySpec(tiny=tiny), texts=["Work out 1 + 1"], device="cpu"), folder))
 
 
 def test_recipe_lists_prints_and_can_be_edited(command: Command, tmp_path: Path) -> None:
@@ -97,11 +107,7 @@ def test_all_faults_are_shown_without_a_traceback(command: Command, tmp_path: Pa
 
 def test_eval_measures_a_saved_policy(command: Command, tmp_path: Path) -> None:
     pytest.importorskip("torch")
-    from honewise.models.policy import load_policy, save_policy
-    from honewise.recipes.schema import PolicySpec, TinySpec
-
-    tiny = TinySpec(layers=1, width=32, heads=2, vocabulary=300, context=128)
-    save_policy(load_policy(PolicySpec(tiny=tiny), texts=["Work out 1 + 1"], device="cpu"), tmp_path / "model")
+    saved_policy(tmp_path / "model", context=128)
     asked = ("eval", "arithmetic", "--model", "model", "--limit", "5", "--max-new-tokens", "8", "--device", "cpu")
     code, out, _ = command(*asked, "--samples", "2", "--json", "--out", "scored.jsonl")
     assert code == 0
@@ -128,6 +134,71 @@ def test_eval_refuses_what_makes_no_sense(command: Command, arguments: list[str]
     code, _, err = command("eval", "arithmetic", *arguments)
     assert code == 2
     assert said in err
+
+
+def test_the_example_of_eval_asks_as_the_quickstart_trained(command: Command) -> None:
+    pytest.importorskip("honewise_text_to_sql")
+    recipe = read("text-to-sql/quickstart")
+    _, out, _ = command("eval", "--help")
+    example = " ".join(out.partition("Example:")[2].partition("Arguments")[0].split())
+    given = dict(option.split("=") for option in re.findall(r"-o (\S+)", example))
+    assert given == {name: str(value).lower() for name, value in recipe.domain.options.items()}
+    assert f"runs/{recipe.name}/stages/rl/policy" in example
+
+
+def test_eval_says_with_which_options_a_policy_was_trained(command: Command, tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    policy = saved_policy(tmp_path / "runs" / "mine" / "stages" / "sft" / "policy", context=128)
+    recipe = read("arithmetic/quickstart", ["domain.numbers=4", "domain.reasoning=false"])
+    (tmp_path / "runs" / "mine" / "recipe.yaml").write_text(dump_recipe(recipe))
+    asked = ("eval", "arithmetic", "--model", policy, "--limit", "1", "--max-new-tokens", "2", "--device", "cpu")
+    code, _, err = command(*asked)
+    assert code == 0
+    options = [part for name, value in recipe.domain.options.items() for part in ("-o", f"{name}={json.dumps(value)}")]
+    assert f"{policy} was trained with other options of arithmetic: {' '.join(options)}\n" in err
+    code, _, err = command(*asked, *options)
+    assert code == 0
+    assert "was trained with" not in err
+
+
+def test_eval_says_what_does_not_fit_into_the_context(command: Command, tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    asked = ("eval", "arithmetic", "--limit", "3", "--device", "cpu")
+    wide = saved_policy(tmp_path / "wide", context=128)
+    code, _, err = command(*asked, "--model", wide, "--max-new-tokens", "4")
+    assert code == 0
+    assert "was made for" not in err
+    code, _, err = command(*asked, "--model", wide, "--max-new-tokens", "127")
+    assert code == 0
+    assert "the model was made for 128 tokens; 3 of 3 prompts" in err
+    code, out, err = command(*asked, "--model", saved_policy(tmp_path / "narrow", context=4), "--max-new-tokens", "2")
+    assert (code, out) == (2, "")
+    assert "the model was made for 4 tokens, and the shortest prompt has" in err
+
+
+def test_eval_of_a_model_that_cannot_be_had_says_so_at_once(command: Command) -> None:
+    pytest.importorskip("torch")
+    code, out, err = command("eval", "arithmetic", "--model", "nope/nope")
+    assert (code, out) == (2, "")
+    assert "error: --model nope/nope: no such folder here, and Hugging Face cannot be asked" in err
+    assert "retry" not in err.lower()
+    code, _, err = command("eval", "arithmetic", "--model", "no pe")
+    assert code == 2
+    assert "nor can a model of Hugging Face be called so" in err
+
+
+def test_a_domain_in_the_place_of_a_recipe_and_names_that_are_near(command: Command, tmp_path: Path) -> None:
+    assert command("run", "arithmetic")[::2] == (
+        2,
+        "error: arithmetic: 1 problem\n"
+        "  is a domain, and a recipe is needed; the domain has these: arithmetic/quickstart\n",
+    )
+    (tmp_path / "five.yaml").touch()
+    (tmp_path / "quickstart.yaml").touch()
+    assert command("run", "nope.yaml")[2] == "error: nope.yaml: 1 problem\n  no such file\n"
+    assert command("run", "quickstrat.yaml")[2].endswith("  no such file; did you mean quickstart.yaml?\n")
+    (tmp_path / "arithmetic").write_text("honewise: 1\n")
+    assert "is a domain" not in command("run", "arithmetic")[2]
 
 
 def test_a_plan_needs_no_torch_where_there_is_none() -> None:

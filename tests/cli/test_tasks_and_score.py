@@ -15,6 +15,10 @@ import pytest
 from distributions import install
 
 from honewise import cli, load_domain
+from honewise.cli import score
+from honewise.cli.tasks import _apart
+from honewise.metrics import metric_numbers
+from honewise.stages.measure import numbers_of
 from honewise.testing import data_slice
 
 Command = Callable[..., tuple[int, str, str]]
@@ -59,8 +63,64 @@ def test_tasks_as_json_are_one_object_a_line_and_nothing_else(command: Command) 
 def test_tasks_for_people(command: Command) -> None:
     code, out, err = command("tasks", "arithmetic", "--limit", "2")
     assert code == 0
-    assert len(out.splitlines()) == 3
+    _, *rows = out.splitlines()
+    assert [row.split("  ")[1].strip() for row in rows] == ["17 + 13 - 8", "18 + 6 + 0"]
     assert "2 tasks of samples: held-out" in err
+
+
+def test_tasks_of_long_prompts_are_told_apart(command: Command, tmp_path: Path) -> None:
+    """Where the form of the answer stands last, and where there is a question."""
+    pytest.importorskip("honewise_text_to_sql")
+    code, out, _ = command("tasks", "text-to-sql", "--limit", "5")
+    assert code == 0
+    rows = [row.split(maxsplit=1)[1] for row in out.splitlines()[1:]]
+    assert len(set(rows)) == 5
+    domain = load_domain("text-to-sql")
+    for row, task in zip(rows, domain.tasks(limit=5), strict=True):
+        assert str(task.inputs["question"])[-30:] in row
+        assert task.reference["sql"][0][-30:] in row
+
+
+@pytest.mark.parametrize(
+    ("texts", "apart"),
+    [
+        (["Form:\nhow many?\nReply so.", "Form:\nhow old?\nReply so."], ["how many?", "how old?"]),
+        (["Say one please", "Say only please"], ["one", "only"]),
+        (["same", "same"], ["same", "same"]),
+        (["a b", "a b c"], ["b", "b c"]),
+        (["a ", "a b"], ["a ", "b"]),
+        (["\U0001f600x", "\U0001f600y"], ["\U0001f600x", "\U0001f600y"]),
+        (["alone"], ["alone"]),
+        ([], []),
+    ],
+)
+def test_what_all_texts_share_is_left_out(texts: list[str], apart: list[str]) -> None:
+    assert _apart(texts) == apart
+
+
+def test_metrics_are_called_as_everywhere(tmp_path: Path) -> None:
+    """``score`` and what evaluations store give one name to one number."""
+    domain = load_domain("arithmetic")
+    tasks = domain.tasks(limit=2).tasks
+    scored = domain.score(["x", str(domain.gold(tasks[1]))], tasks=tasks, workers=0)
+    ours = {name: value for name, value in numbers_of(domain.domain, scored).items() if name.startswith("metric/")}
+    assert ours["metric/accuracy"] == 0.5
+    assert score._numbers(domain.domain, scored) == ours
+    assert metric_numbers("m", lambda rows: {"m": 1, "m/easy": len(rows)}, scored) == {
+        "metric/m": 1.0,
+        "metric/m/m/easy": 2.0,
+    }
+
+
+def test_where_nothing_can_be_written_nothing_is_scored(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = write(tmp_path / "c.jsonl", [{"task_id": "held-out-0", "completion": "x"}])
+    monkeypatch.setattr(score, "Scorer", lambda *_, **__: pytest.fail("scored before the look"))
+    code, out, err = command("score", "arithmetic", "--completions", file, "--out", "c.jsonl/o.jsonl")
+    assert (code, out) == (2, "")
+    assert err == "error: --out c.jsonl/o.jsonl: cannot be written (File exists)\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["c.jsonl"]
 
 
 def test_score_writes_exactly_this(command: Command, tmp_path: Path) -> None:

@@ -93,13 +93,17 @@ def test_notes_go_to_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_within_a_command_only_results_reach_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(ZeroDivisionError), results_apart():
-        print("a plugin says something")
+    def command() -> None:
         with results_apart():
-            print_json({"result": 1})
-        print_table(("a",), [("b",)])
-        show("c", end="")
-        raise ZeroDivisionError
+            print("a plugin says something")
+            with results_apart():
+                print_json({"result": 1})
+            print_table(("a",), [("b",)])
+            show("c", end="")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        command()
     print("after")
     captured = capsys.readouterr()
     assert captured.out == '{\n  "result": 1\n}\na\nb\ncafter\n'

@@ -72,7 +72,7 @@ def build_app() -> typer.Typer:
 
 
 class _Command(TyperCommand):
-    def invoke(self, ctx: typer.Context) -> Any:
+    def invoke(self, ctx: Any) -> Any:
         """Run with standard output kept for results; help, which is one, has been shown before."""
         from .terminal import results_apart
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,7 +16,17 @@ from honewise.recipes import yaml12
 
 from .terminal import note
 
-__all__ = ["DataPath", "DomainName", "Format", "Limit", "Options", "Split", "open_domain", "open_tasks"]
+__all__ = [
+    "DataPath",
+    "DomainName",
+    "Format",
+    "Limit",
+    "Options",
+    "Split",
+    "can_be_written",
+    "open_domain",
+    "open_tasks",
+]
 
 DomainName = Annotated[str, typer.Argument(help="A domain, as `honewise domains` lists it.", show_default=False)]
 DataPath = Annotated[
@@ -36,6 +47,19 @@ Options = Annotated[
     list[str] | None,
     typer.Option("--option", "-o", help="An option of the domain, key=value; repeatable.", show_default=False),
 ]
+
+
+def can_be_written(out: str | Path) -> None:
+    """Raise ``UserError`` where no file ``out`` can be written: said before the work, not after it."""
+    target = Path(out)
+    if target.is_dir():
+        raise UserError(f"--out {out}: is a folder; a file is needed")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=target.parent):
+            pass
+    except OSError as error:
+        raise UserError(f"--out {out}: cannot be written ({error.strerror or error})") from error
 
 
 def open_domain(name: str, options: Sequence[str] | None) -> LoadedDomain:

@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from honewise.api import LoadedDomain
+from honewise.contracts import Task
 from honewise.errors import MissingExtra, UserError
+from honewise.host import get_host
+from honewise.recipes.load import read_recipe
 from honewise.recipes.schema import PolicySpec
 from honewise.scoring import Scorer, reasons, to_json, write_lines
 
-from .data_options import DataPath, DomainName, Format, Limit, Options, Split, open_domain, open_tasks
+from .data_options import DataPath, DomainName, Format, Limit, Options, Split, can_be_written, open_domain, open_tasks
 from .terminal import TerminalProgress, json_line, note, number, print_json, print_table, show
 
 if TYPE_CHECKING:
+    from honewise.models.policy import Policy
     from honewise.stages.measure import Measured, Sampling
 
 __all__ = ["attach"]
+
+_ANSWER = 10.0
+"""Seconds to wait for Hugging Face."""
 
 
 def attach(app: typer.Typer) -> None:
@@ -50,10 +61,17 @@ def evaluate(
 ) -> None:
     """Measure a model on tasks: how many answers are correct, what each reward gives, the domain's own metrics.
 
+    Prompts should be those that the model was trained on: give the domain the options of its recipe.
+
     Example: honewise eval text-to-sql --model runs/sql-quickstart/stages/rl/policy --samples 8 --temperature 1
+    -o style=compact -o schema_tokens=300 -o world=simple --max-new-tokens 64
     """
     how = _sampling(temperature, samples, top_p, max_new_tokens, batch, seed)
+    spec = _spec(model)
+    if out is not None:
+        can_be_written(out)
     opened = open_domain(domain, options)
+    _mention_recipe(model, opened)
     tasks = open_tasks(opened, data, format, split, limit).tasks
     if find_spec("torch") is None or find_spec("transformers") is None:
         raise MissingExtra("sampling from a model", "honewise[train]")
@@ -65,7 +83,10 @@ def evaluate(
 
     progress = TerminalProgress()
     with Scorer(opened.name, opened.options, rubric=rubric, progress=progress, seed=seed) as scorer:
-        policy = load_policy(_spec(model), device=device, seed=seed)
+        if spec.hub is not None:
+            _refuse_absent(spec.hub)
+        policy = load_policy(spec, device=device, seed=seed)
+        _check_context(policy, tasks, max_new_tokens)
         found = measure(policy, tasks, scorer, how, progress, f"{model} {how.label}")
     for reason, count in reasons(found.scored)[:20]:
         note(f"unscored: {count} of {len(found.rows)} completions: {reason}")
@@ -93,6 +114,65 @@ def _spec(model: str) -> PolicySpec:
     if model.startswith((".", "/", "~")) or model.count("/") > 1:
         raise UserError(f"--model {model}: no such folder")
     return PolicySpec(hub=model)
+
+
+def _mention_recipe(model: str, opened: LoadedDomain) -> None:
+    """Say where a run's policy was trained with other options of the domain than are given."""
+    for folder in list(Path(model).expanduser().resolve().parents)[:3]:
+        with contextlib.suppress(UserError):
+            trained = read_recipe(folder / "recipe.yaml").domain
+            usual = {name: each.default for name, each in get_host().domain_options(opened.name).items()}
+            if trained.use == opened.name and {**usual, **trained.options} != {**usual, **opened.options}:
+                wanted = " ".join(f"-o {name}={_plain(value)}" for name, value in trained.options.items())
+                note(f"{model} was trained with other options of {opened.name}: {wanted or 'none'}")
+            return
+
+
+def _plain(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _refuse_absent(model: str) -> None:
+    """Raise ``UserError`` at once where a model is neither kept here nor to be had; loading would try for a minute."""
+    from huggingface_hub import HfApi, try_to_load_from_cache
+    from huggingface_hub.errors import GatedRepoError, HFValidationError, RepositoryNotFoundError
+
+    try:
+        if isinstance(try_to_load_from_cache(model, "config.json"), str):
+            return
+        HfApi().model_info(model, timeout=_ANSWER)
+    except HFValidationError as error:
+        raise UserError(f"--model {model}: no such folder, nor can a model of Hugging Face be called so") from error
+    except GatedRepoError:
+        return  # loading says what is to be done
+    except RepositoryNotFoundError as error:
+        raise UserError(f"--model {model}: no such folder here, and no such model that you may see there") from error
+    except Exception as error:  # the class depends on the version of the library and of what it calls
+        raise UserError(
+            f"--model {model}: no such folder here, and Hugging Face cannot be asked ({type(error).__name__}); "
+            "give the folder of a saved model, or try again online"
+        ) from error
+
+
+def _check_context(policy: Policy, tasks: Sequence[Task], most: int) -> None:
+    """Say how many prompts leave too little room in the model's context; raise ``UserError`` where all leave none."""
+    from honewise.models.text import prompt_ids
+
+    room = policy.context
+    if room is None:
+        return
+    lengths = [len(prompt_ids(policy.tokenizer, task.prompt)) for task in tasks]
+    fix = "options of the domain (-o) may shorten prompts"
+    if min(lengths) >= room:
+        raise UserError(
+            f"the model was made for {room} tokens, and the shortest prompt has {min(lengths)}: nothing can be "
+            f"answered; {fix}"
+        )
+    if over := sum(length + most > room for length in lengths):
+        note(
+            f"the model was made for {room} tokens; {over} of {len(lengths)} prompts (up to {max(lengths)}) and "
+            f"--max-new-tokens {most} need more; {fix}"
+        )
 
 
 def _show(found: Measured, how: Sampling, model: str, tasks: int, as_json: bool) -> None:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from honewise.contracts import Domain, Scored
 from honewise.errors import UserError
-from honewise.metrics import summary
+from honewise.metrics import metric_numbers, summary
 from honewise.scoring import RewardStats, Scorer, read_completions, reasons, to_json, write_lines
 
-from .data_options import DataPath, DomainName, Format, Options, Split, open_domain, open_tasks
+from .data_options import DataPath, DomainName, Format, Options, Split, can_be_written, open_domain, open_tasks
 from .terminal import TerminalProgress, json_line, note, number, print_json, print_table, show
 
 __all__ = ["attach"]
@@ -58,8 +57,8 @@ def score(
     """
     if out == "-" and as_json:
         raise UserError("--json writes the summary to standard output; give --out a file")
-    if Path(out).is_dir():
-        raise UserError(f"--out {out}: is a folder; a file is needed")
+    if out != "-":
+        can_be_written(out)
     opened = open_domain(domain, option)
     found = open_tasks(opened, data, format, split)
     read = read_completions(completions, found.tasks)
@@ -92,7 +91,7 @@ def _numbers(domain: Domain, scored: Sequence[Scored]) -> dict[str, float]:
     numbers: dict[str, float] = {}
     for name, metric in domain.metrics.items():
         try:
-            numbers.update({f"{name}.{key}": float(value) for key, value in metric(scored).items()})
+            numbers.update(metric_numbers(name, metric, scored))
         except Exception as error:
             note(f"metric {name}: cannot be computed ({type(error).__name__}: {error})")
     return numbers

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
@@ -43,10 +44,11 @@ def tasks(
         for task in found:
             show(json_line(_row(task, opened.gold)))
         return
-    print_table(
-        ("task", "prompt", "gold"),
-        [(task.id, _short(_asked(task.prompt)), _short(_gold(task, opened.gold) or "-")) for task in found],
-    )
+    asked = _apart([_asked(task.prompt) for task in found])
+    asked = [_question(task) or text for task, text in zip(found, asked, strict=True)]
+    golds = _apart([_gold(task, opened.gold) or "-" for task in found])
+    rows = [(task.id, _short(q), _short(gold)) for task, q, gold in zip(found, asked, golds, strict=True)]
+    print_table(("task", "prompt", "gold"), rows)
     note(f"{len(found)} tasks of {found.source} ({found.format}); --json shows them whole")
 
 
@@ -72,9 +74,32 @@ def _gold(task: Task, gold: Any) -> str | None:
 
 
 def _asked(prompt: tuple[Message, ...]) -> str:
-    """What the last message asks: its end, where the question stands."""
+    """What the last message asks."""
     content = prompt[-1].get("content", "") if prompt else ""
     return content if isinstance(content, str) else str(content)
+
+
+def _question(task: Task) -> str:
+    """What most domains call a task's question."""
+    question = task.inputs.get("question")
+    return question if isinstance(question, str) else ""
+
+
+def _apart(texts: Sequence[str]) -> list[str]:
+    """Each without what all of them begin and end with, to the nearest line or word: a template tells none apart."""
+    if len(set(texts)) < 2:
+        return list(texts)
+    start = _edge(texts)
+    rest = [text[start:] for text in texts]
+    end = _edge([text[::-1] for text in rest])
+    return [text[: len(text) - end].strip() or whole for text, whole in zip(rest, texts, strict=True)]
+
+
+def _edge(texts: Sequence[str]) -> int:
+    """How long a beginning all texts share, up to the end of a line or else of a word."""
+    first, last = min(texts), max(texts)
+    length = next((i for i, (one, other) in enumerate(zip(first, last, strict=False)) if one != other), len(first))
+    return (first.rfind("\n", 0, length) + 1) or (first.rfind(" ", 0, length) + 1)
 
 
 def _short(text: str) -> str:

@@ -1,6 +1,6 @@
 """Numbers from scored rows: means that say how many were scored, pass@k, paired intervals."""
 
-from .general import Mean, accuracy, group_means, mean_of, pass_at_k, pass_at_ks, reward_means, summary
+from .general import Mean, accuracy, group_means, mean_of, metric_numbers, pass_at_k, pass_at_ks, reward_means, summary
 from .huggingface import as_evaluate
 from .intervals import Difference, paired_bootstrap
 
@@ -11,6 +11,7 @@ __all__ = [
     "as_evaluate",
     "group_means",
     "mean_of",
+    "metric_numbers",
     "paired_bootstrap",
     "pass_at_k",
     "pass_at_ks",

@@ -8,7 +8,17 @@ from dataclasses import dataclass
 
 from honewise.contracts import Metric, Scored
 
-__all__ = ["Mean", "accuracy", "group_means", "mean_of", "pass_at_k", "pass_at_ks", "reward_means", "summary"]
+__all__ = [
+    "Mean",
+    "accuracy",
+    "group_means",
+    "mean_of",
+    "metric_numbers",
+    "pass_at_k",
+    "pass_at_ks",
+    "reward_means",
+    "summary",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +41,12 @@ def mean_of(values: Iterable[float | bool | None]) -> Mean:
     every = list(values)
     present = [float(value) for value in every if value is not None]
     return Mean(math.fsum(present) / len(present) if present else None, len(present), len(every))
+
+
+def metric_numbers(name: str, metric: Metric, rows: Sequence[Scored]) -> dict[str, float]:
+    """The numbers of a domain's metric as every face calls them: ``metric/NAME``, or ``metric/NAME/KEY`` for those
+    that the metric does not call by its own name. Raises whatever the metric raises."""
+    return {f"metric/{name}" if key == name else f"metric/{name}/{key}": float(v) for key, v in metric(rows).items()}
 
 
 def accuracy(rows: Sequence[Scored]) -> Mapping[str, float]:

@@ -141,8 +141,9 @@ def _read(path: Path) -> str:
 
 def _not_there(path: Path) -> str:
     beside = sorted(found.name for found in path.parent.glob("*.yaml")) if path.parent.is_dir() else []
-    close = difflib.get_close_matches(path.name, beside, n=1)
-    return f"no such file{f'; did you mean {path.parent / close[0]}?' if close else ''}"
+    stems = {name.removesuffix(".yaml"): name for name in beside}  # the ending is alike in all of them
+    close = difflib.get_close_matches(path.name.removesuffix(".yaml"), stems, n=1)
+    return f"no such file{f'; did you mean {path.parent / stems[close[0]]}?' if close else ''}"
 
 
 # overrides

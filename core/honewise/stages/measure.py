@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from honewise.contracts import Domain, Scored, Task
+from honewise.metrics import metric_numbers
 from honewise.progress import Progress
 from honewise.runs.rows import RolloutRow
 from honewise.scoring import Row, Scorer
@@ -121,8 +122,7 @@ def numbers_of(domain: Domain, scored: Sequence[Scored]) -> dict[str, float]:
     numbers["tokens"] = sum(row.completion.tokens for row in scored) / count
     numbers["truncated"] = sum(row.completion.truncated for row in scored) / count
     for name, metric in domain.metrics.items():
-        for key, value in metric(scored).items():
-            numbers[f"metric/{name}" if key == name else f"metric/{name}/{key}"] = float(value)
+        numbers.update(metric_numbers(name, metric, scored))
     return numbers
 
 

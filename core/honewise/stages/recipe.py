@@ -37,9 +37,22 @@ def read(source: str | Path, overrides: Sequence[str] = (), *, host: PluginHost 
     """
     host = host or get_host()
     checks = (_Names(host).check, _trainers)
+    if not Path(source).exists():
+        _refuse_domain(str(source), host)
     if Path(source).exists() or "/" not in str(source) or str(source).endswith((".yaml", ".yml")):
         return load_recipe(source, overrides, checks=checks)
     return load_recipe(source, overrides, text=packaged_recipe(str(source), host=host), checks=checks)
+
+
+def _refuse_domain(name: str, host: PluginHost) -> None:
+    """Raise ``RecipeError`` with its recipes where a domain is named in the place of one of them."""
+    try:
+        found = packaged_recipes(name, host=host)
+    except UserError:
+        return
+    listed = ", ".join(f"{name}/{recipe}" for recipe in found)
+    having = f"has these: {listed}" if found else "ships none"
+    raise RecipeError(name, [Problem("", f"is a domain, and a recipe is needed; the domain {having}")])
 
 
 def packaged_recipes(domain: str, *, host: PluginHost | None = None) -> dict[str, str]:
