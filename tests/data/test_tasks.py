@@ -85,6 +85,24 @@ def test_what_is_not_recognised_is_described(tmp_path: Path) -> None:
         load_tasks(make(words=WORDS, again=WORDS), path=tmp_path / "x")
 
 
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        ('[{"b": 1},\n {"b": 2', r"dev\.json:2: not JSON \(.* at column 9\)"),
+        ('{"b": 1', r"dev\.json:1: not JSON"),
+        ("[", r"dev\.json:1: not JSON"),
+        (b'[{"b": "\xff"}]', r"dev\.json: not UTF-8 text"),
+    ],
+)
+def test_broken_json_is_said_where_nothing_knows_it(tmp_path: Path, content: str | bytes, fault: str) -> None:
+    """Named directly or in its folder, beside files that are whole."""
+    (tmp_path / "a.json").write_text('[{"other": 1}]\n')
+    (tmp_path / "dev.json").write_bytes(content if isinstance(content, bytes) else content.encode())
+    for path in (tmp_path, tmp_path / "dev.json"):
+        with pytest.raises(DataError, match=fault):
+            load_tasks(make(words=WORDS), path=path)
+
+
 def test_cores_own_lines_are_read_by_every_domain(tmp_path: Path) -> None:
     file = tmp_path / "x.jsonl"
     rows: list[dict[str, Any]] = [

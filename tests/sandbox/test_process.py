@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import json
 import os
 import signal
 import subprocess
@@ -17,6 +18,8 @@ from typing import Any
 import pytest
 
 from honewise.errors import SandboxError
+from honewise.sandbox import wire
+from honewise.sandbox import worker as worker_side
 from honewise.sandbox.process import (
     WorkerDied,
     WorkerProcess,
@@ -107,6 +110,28 @@ def test_what_a_handler_raises_ends_the_request_and_not_the_worker(worker: Worke
     with pytest.raises(WorkerRaised, match="SystemExit: 3"):
         worker.request(["quit", 3], timeout=5)
     assert worker.request(["who", None], timeout=5)[1] == pid
+
+
+class Unreadable(Exception):
+    def __str__(self) -> str:
+        raise ValueError
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "message"),
+    [
+        (SandboxError("the database a: b is gone"), "SandboxError", "the database a: b is gone"),
+        (SandboxError(), "SandboxError", ""),
+        (json.JSONDecodeError("bad", "x", 0), "JSONDecodeError", "bad: line 1 column 1 (char 0)"),
+        (KeyError("x"), "KeyError", "'x'"),
+        (ValueError("ValueError: twice"), "ValueError", "ValueError: twice"),
+        (Unreadable(), "Unreadable", "<exception str() failed>"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
+)
+def test_the_class_of_an_error_is_no_part_of_its_message(error: Exception, kind: str, message: str) -> None:
+    sent, said = wire.unpack(worker_side._raised(error)[wire.HEADER.size :])
+    assert (sent, said["type"], said["message"]) == ("raised", kind, message)
 
 
 def test_a_generator_sends_parts_as_they_come(worker: WorkerProcess) -> None:

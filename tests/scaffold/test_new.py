@@ -193,6 +193,31 @@ def test_a_new_reward_passes_its_test_and_is_found_by_file_and_name(tmp_path: Pa
     assert from_file("readable", f"{tmp_path}/readable.py:readable").bounds == (0.0, 1.0)
 
 
+def test_a_reward_that_could_not_be_used_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no domain 'arithmetik'; did you mean 'arithmetic'"):
+        new_reward("readable", tmp_path, domain="arithmetik")
+    with pytest.raises(UserError, match="domain 'arithmetic' has a reward 'correct' already"):
+        new_reward("correct", tmp_path)
+    with pytest.raises(UserError, match="'length' is a reward of honewise's own"):
+        new_reward("length", tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    new_domain("chess", tmp_path)
+    with pytest.raises(UserError, match="'length' is a reward of honewise's own"):
+        new_reward("length", tmp_path / "chess")
+    sys.path.insert(0, str(tmp_path / "chess" / "src"))
+    try:
+        import honewise_chess
+
+        host = PluginHost(environ={})
+        host.register(honewise_chess, "chess")
+        taken = host.domain("chess").rewards[0].name
+        with pytest.raises(UserError, match=f"domain 'chess' has a reward {taken!r} already"):
+            new_reward(taken, tmp_path / "chess", host=host)
+    finally:
+        sys.path.remove(str(tmp_path / "chess" / "src"))
+        sys.modules.pop("honewise_chess", None)
+
+
 def test_neither_file_of_a_reward_is_overwritten(tmp_path: Path) -> None:
     (tmp_path / "test_readable.py").write_text("mine")
     with pytest.raises(UserError, match=r"test_readable\.py exists already"):
@@ -223,6 +248,9 @@ def test_the_command_says_what_it_wrote_and_what_comes_next(tmp_path: Path, monk
     shown = CliRunner().invoke(app, ["new", "reward", "brief", "--into", "chess"])
     assert "chess/src/honewise_chess/brief.py" in shown.output
     assert "honewise doctor chess" in shown.output
+    shown = CliRunner().invoke(app, ["new", "reward", "brief", "--domain", "nosuch"])
+    assert isinstance(shown.exception, UserError)
+    pytest.importorskip("honewise_text_to_sql")
     shown = CliRunner().invoke(app, ["new", "reward", "brief", "--domain", "text-to-sql"])
     assert "fn: brief.py:brief" in shown.output
     assert 'DOMAIN = "text-to-sql"' in Path("test_brief.py").read_text()

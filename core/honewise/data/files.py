@@ -12,7 +12,7 @@ from typing import Any, NoReturn, TextIO
 
 from honewise.errors import DataError
 
-__all__ = ["first_object", "open_text", "read_json", "read_jsonl", "read_table"]
+__all__ = ["first_object", "json_fault", "open_text", "read_json", "read_jsonl", "read_table"]
 
 _GZIP = b"\x1f\x8b"
 _HEAD = 1 << 20
@@ -104,6 +104,22 @@ def first_object(path: str | Path) -> dict[str, Any] | None:
     except (DataError, ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
+
+
+def json_fault(path: str | Path) -> str:
+    """What is wrong with a file that begins as JSON does, with file and line; empty where nothing is, or it does not.
+
+    For saying why nothing recognises a file. A file of JSON lines is judged by its first line.
+    """
+    try:
+        with open_text(path) as text:
+            head = text.read(_HEAD).lstrip()
+        if not head.startswith(("{", "[")) or (first_object(path) is not None and head.startswith("{")):
+            return ""
+        read_json(path)
+    except DataError as error:
+        return str(error)
+    return ""
 
 
 def _object(line: str, where: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 from honewise.contracts import Domain, Reader, Task
 from honewise.errors import DataError
 
-from .files import first_object, read_jsonl
+from .files import first_object, json_fault, read_jsonl
 
 __all__ = ["JSONL", "readers_of", "recognise"]
 
@@ -39,6 +39,9 @@ def recognise(path: Path, readers: Mapping[str, Reader]) -> str:
     if found:
         several = ", ".join(sorted(found))
         raise DataError(f"{path}: looks like several formats ({several}); name one of them with --format")
+    for file in sorted(path.glob("*.json")) if path.is_dir() else [path]:
+        if fault := json_fault(file):
+            raise DataError(f"{path}: not recognised as any of {names}: {fault}")
     raise DataError(
         f"{path}: not recognised as any of {names}; {_found(path)}. If it is one of these, name it with --format"
     )

@@ -70,17 +70,21 @@ def new_domain(name: str, into: Path | None = None, *, host: PluginHost | None =
     return Created(files, (*steps, f'pip install -e "{shown}[test]"', f"honewise doctor {name}", f'pytest "{shown}"'))
 
 
-def new_reward(name: str, into: Path | None = None, *, domain: str = "arithmetic") -> Created:
+def new_reward(
+    name: str, into: Path | None = None, *, domain: str = "arithmetic", host: PluginHost | None = None
+) -> Created:
     """Write a reward and its test to ``into`` (the working directory): beside a recipe, or into a plugin's package.
 
     Where ``into`` is the folder of a plugin (its ``pyproject.toml`` has an entry point of honewise), the reward
     becomes a module of its package and is tested on its domain; elsewhere on ``domain``.
 
-    Raises ``UserError`` where the name will not do, a file exists or cannot be written.
+    Raises ``UserError`` where the name will not do or is taken, there is no such domain, a file exists or cannot be
+    written.
     """
     into = _folder(into)
     plugin = _plugin(into)
     name = reward_name(name, alone=plugin is None)
+    _refuse_taken(name, host or get_host(), domain if plugin is None else plugin[0], installed=plugin is None)
     if plugin is None:
         code, test, module = into / f"{name}.py", into / f"test_{name}.py", name
         steps: tuple[str, ...] = (
@@ -100,6 +104,26 @@ def new_reward(name: str, into: Path | None = None, *, domain: str = "arithmetic
     texts = dict(_rendered("reward", values))
     _write_new({code: texts[Path("reward.py")], test: texts[Path("test_reward.py")]})
     return Created((code, test), steps)
+
+
+def _refuse_taken(name: str, host: PluginHost, domain: str, *, installed: bool) -> None:
+    """Raise ``UserError`` where the domain or core has a reward of that name: no rubric could hold both.
+
+    ``installed``: the domain must be; a plugin that is being written need not be yet.
+    """
+    try:
+        own = [reward.name for reward in host.domain(domain).rewards]
+    except UserError:
+        if installed:
+            raise
+        own = []
+    if name in own:
+        raise UserError(f"domain {domain!r} has a reward {name!r} already; choose another name")
+    try:
+        host.reward(name)
+    except UserError:
+        return
+    raise UserError(f"{name!r} is a reward of honewise's own, for any domain; choose another name")
 
 
 def _folder(into: Path | None) -> Path:
