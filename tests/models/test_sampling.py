@@ -59,6 +59,17 @@ def test_what_is_drawn_does_not_depend_on_the_batch() -> None:
     assert fewer == whole[:3]
 
 
+def test_completions_that_end_early_leave_the_others_as_they_are() -> None:
+    """Rows leave the batch once in a while; each goes on with its own prompt and its own random numbers."""
+    stop = STOP | set(range(40, 140))
+    whole = drawn(stop=stop, samples=8, max_new_tokens=16)
+    lengths = [len(row) for group in whole for row in group]
+    assert min(lengths) == 1
+    assert max(lengths) > 4
+    for seed, (ids, group) in enumerate(zip(IDS, whole, strict=True)):
+        assert drawn(prompts=[ids], seeds=[seed], stop=stop, samples=8, max_new_tokens=16) == [group]
+
+
 def test_the_random_state_is_left_alone_and_not_looked_at() -> None:
     before = torch.random.get_rng_state()
     first = drawn()
