@@ -39,6 +39,15 @@ def test_the_signature_stands_in_the_documentation(hook: str) -> None:
     assert f"{hook}({', '.join(HOOKS[hook])})" in page
 
 
+def test_the_changelog_lists_each_hook_and_says_each_thing_in_a_sentence() -> None:
+    text = (ROOT / "core/CHANGELOG.md").read_text(encoding="utf-8")
+    entries = [line.removeprefix("- ") for line in text.splitlines() if line.startswith("- ")]
+    api = text.partition("### Plugin API\n")[2]
+    assert all(f"`{hook}({', '.join(HOOKS[hook])})`" in api for hook in HOOKS)
+    assert len(entries) > len(HOOKS)
+    assert not [entry for entry in entries if len(entry.split()) > 25 or not entry.endswith(".")]
+
+
 @pytest.mark.parametrize("hook", HOOKS)
 def test_the_hook_has_a_test(hook: str) -> None:
     tests = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
