@@ -215,10 +215,10 @@ def test_a_plugin_that_prints_wherever_it_can_leaves_standard_output_to_results(
         done = run(tmp_path, *arguments, **only)
         assert json.loads(done.stdout), done.stderr
         assert "on standard output" in done.stderr, arguments
-    for arguments in (("tasks", "loud", "--json"), (*score, "--out", "-")):
-        done = run(tmp_path, *arguments, **only)
+    for lines in (("tasks", "loud", "--json"), (*score, "--out", "-")):
+        done = run(tmp_path, *lines, **only)
         assert json.loads(done.stdout.splitlines()[0])["task_id"] == "0"
-        assert "on standard output" in done.stderr, arguments
-    for arguments in (("domains",), ("rewards", "--domain", "loud"), ("tasks", "loud"), ("new", "--help")):
-        assert "on standard output" not in run(tmp_path, *arguments, **only).stdout
+        assert "on standard output" in done.stderr, lines
+    for table in (("domains",), ("rewards", "--domain", "loud"), ("tasks", "loud"), ("new", "--help")):
+        assert "on standard output" not in run(tmp_path, *table, **only).stdout
     assert "new domain" in run(tmp_path, "new", "domain", "--help", **only).stdout

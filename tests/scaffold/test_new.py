@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import subprocess
 import sys
@@ -206,10 +207,8 @@ def test_a_reward_that_could_not_be_used_is_refused(tmp_path: Path) -> None:
         new_reward("length", tmp_path / "chess")
     sys.path.insert(0, str(tmp_path / "chess" / "src"))
     try:
-        import honewise_chess
-
         host = PluginHost(environ={})
-        host.register(honewise_chess, "chess")
+        host.register(importlib.import_module("honewise_chess"), "chess")
         taken = host.domain("chess").rewards[0].name
         with pytest.raises(UserError, match=f"domain 'chess' has a reward {taken!r} already"):
             new_reward(taken, tmp_path / "chess", host=host)
