@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
+import tables
 
 from honewise import Task, load_domain
 from honewise.scoring import Row, Scorer
@@ -110,7 +111,8 @@ def test_throughput(heavy: int, rubric: str, capsys: pytest.CaptureFixture[str])
         figures["ours"].append(seconds)
         scorer.close()
         figures["ours, processor, with start"].append(processor() - used)
-    agree = sum(bool(row.correct) == each for row, each in zip(scored, right, strict=True))
+    # The naive loop compares sets of rows; so does this part, whatever decides `correct`.
+    assert [bool(row.rewards["execution"].parts["set"]) for row in scored] == right
     times = sorted(cell.seconds for row in scored for cell in [row.rewards["execution"]])
     middle = {name: statistics.median(each) for name, each in figures.items()}
     report = {
@@ -121,8 +123,8 @@ def test_throughput(heavy: int, rubric: str, capsys: pytest.CaptureFixture[str])
         "times the speed": round(middle["naive"] / middle["ours"], 2),
         "best of the rounds": round(min(figures["naive"]) / min(figures["ours"]), 2),
         "with starting the pool": round(middle["naive"] / (middle["ours"] + middle["start"]), 2),
-        "agree with the naive comparison": agree,
         "ms per execution, p50 / p95 / max": [round(1e3 * times[int(q * (len(times) - 1))], 2) for q in (0.5, 0.95, 1)],
     }
+    tables.add("throughput", f"{rubric}, {'slower queries' if heavy else 'as published'}", report)
     with capsys.disabled():
         print("\n" + json.dumps(report, indent=1))

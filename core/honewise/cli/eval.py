@@ -64,7 +64,7 @@ def evaluate(
     Prompts should be those that the model was trained on: give the domain the options of its recipe.
 
     Example: honewise eval text-to-sql --model runs/sql-quickstart/stages/rl/policy --samples 8 --temperature 1
-    -o style=compact -o schema_tokens=300 -o world=simple --max-new-tokens 64
+    -o style=compact -o schema_tokens=300 -o prune=true -o world=simple --max-new-tokens 40
     """
     how = _sampling(temperature, samples, top_p, max_new_tokens, batch, seed)
     spec = _spec(model)
