@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import tables
 import yaml
 
 ROOT = Path(__file__).parents[2]
@@ -79,6 +80,10 @@ def test_the_reward_is_as_short_as_promised_and_works_in_a_run(tmp_path: Path) -
     recipe.setdefault("rubric", {}).setdefault("rewards", {}).update(yaml.safe_load(addition)["rubric"]["rewards"])
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False))
     assert "shows_its_work" in _run(["honewise", "run", "mine.yaml", "--dry-run"], tmp_path)
+
+
+def test_the_tables_are_what_was_measured() -> None:
+    assert tables.filled(TEXT) == TEXT, "run: python tests/support/tables.py"
 
 
 def test_links_lead_somewhere() -> None:
