@@ -9,6 +9,7 @@ import atexit
 import ipaddress
 import os
 import shutil
+import signal
 import socket
 import tempfile
 from collections.abc import Iterator
@@ -50,6 +51,12 @@ def _stays_here(host: Any) -> bool:
         return ipaddress.ip_address(str(host).split("%")[0]).is_loopback
     except ValueError:
         return False
+
+
+def _hear_interrupts() -> None:
+    """A shell starts what it runs in the background deaf to Ctrl-C, and children inherit that; some tests press it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _refuse_network() -> None:
@@ -99,6 +106,7 @@ if os.environ.get("HONEWISE_TESTS_ISOLATED") != str(os.getpid()):
         os.environ.pop(switch, None)
     _private_home()
     _refuse_network()
+    _hear_interrupts()
 
 
 @pytest.fixture(autouse=True)
