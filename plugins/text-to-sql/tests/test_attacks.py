@@ -14,7 +14,6 @@ from honewise import Score, Task
 from honewise.scoring import Row, Scorer
 
 SECONDS = 1.0
-DEADLINE = 2 * SECONDS + 1.0  # of the reward
 LATE = 0.5
 RESTART = 5.0
 
@@ -107,10 +106,10 @@ def test_an_attack_scores_the_minimum_in_time_and_changes_nothing(
     assert execution.value == 0
     assert hit.correct is False
     assert hit.total == 0
-    assert execution.seconds <= DEADLINE + LATE
+    assert execution.seconds <= SECONDS + LATE
     # The call as a whole is in time too; only where the worker had to be killed does it also wait for the next one.
     killed = "ran for more than" in execution.feedback or "ended the process" in execution.feedback
-    assert seconds <= DEADLINE + LATE + (RESTART if killed else 0)
+    assert seconds <= SECONDS + LATE + (RESTART if killed else 0)
     assert after.correct is True
 
 
