@@ -26,7 +26,7 @@ from honewise.testing import data_slice
 pytestmark = pytest.mark.bench
 
 GROUP = 8
-ROUNDS = 5
+ROUNDS = 15
 HEAVY = (
     "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < {}) "
     "SELECT * FROM ({}) WHERE (SELECT count(*) FROM n) > 0"

@@ -425,7 +425,10 @@ def pair(folder: Path) -> list[WorkerProcess]:
 
 
 def test_workers_share_reference_results_through_a_private_folder(database: Path, shared_folder: Path) -> None:
-    request = [str(database), "SELECT id, name, x'00ff', 1.5, NULL FROM pet"]
+    long = (
+        "(WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 300000) SELECT count(*) FROM n) > 0"
+    )
+    request = [str(database), f"SELECT id, name, x'00ff', 1.5, NULL FROM pet WHERE {long}"]
     expected = [[1, "Tom", b"\x00\xff", 1.5, None], [2, "Ann", b"\x00\xff", 1.5, None]]
     one, two = pair(shared_folder)
     with one, two:
@@ -441,7 +444,10 @@ def test_workers_share_reference_results_through_a_private_folder(database: Path
         assert one.request(request, timeout=10) == [expected[:1], 0]
         with pytest.raises(WorkerRaised, match=r"SandboxError.*no such column"):
             one.request([str(database), "SELECT nope"], timeout=10)
-        assert len(list(shared_folder.iterdir())) == 3
+        assert len(list(shared_folder.iterdir())) == 2
+        assert one.request([str(database), "SELECT 7"], timeout=10) == [[[7]], 1]
+        assert two.request([str(database), "SELECT 7"], timeout=10) == [[[7]], 1]
+        assert len(list(shared_folder.iterdir())) == 2, "what is quick to run is not worth a file"
 
 
 def test_a_folder_that_others_can_write_is_not_used(database: Path, shared_folder: Path) -> None:

@@ -6,13 +6,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .compare import execution_match, is_ordered, results_match, soft_f1
+    from .compare import Prepared, execution_match, is_ordered, results_match, soft_f1
+    from .database import identity
     from .sql import SqlLimits, SqlResult, reference_result, run_sql
 
 __all__ = [
+    "Prepared",
     "SqlLimits",
     "SqlResult",
     "execution_match",
+    "identity",
     "is_ordered",
     "reference_result",
     "results_match",
@@ -20,11 +23,12 @@ __all__ = [
     "soft_f1",
 ]
 
-_COMPARE = {"execution_match", "is_ordered", "results_match", "soft_f1"}
+_OF_COMPARE = ("Prepared", "execution_match", "is_ordered", "results_match", "soft_f1")
+_PLACES = {"identity": ".database"} | dict.fromkeys(_OF_COMPARE, ".compare")
 
 
 def __getattr__(name: str) -> Any:
     # On demand: every worker imports this package, and should start in half the time.
     if name in __all__:
-        return getattr(import_module(".compare" if name in _COMPARE else ".sql", __name__), name)
+        return getattr(import_module(_PLACES.get(name, ".sql"), __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

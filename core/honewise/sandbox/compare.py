@@ -8,26 +8,65 @@ another order of addition may differ in the last bit, as they do for the publish
 
 from __future__ import annotations
 
+import operator
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from functools import lru_cache
+from collections.abc import Iterator, Sequence
+from functools import cached_property, lru_cache
+from itertools import chain
 from typing import Any
 
 from .tokens import tokens
 
-__all__ = ["execution_match", "is_ordered", "results_match", "soft_f1"]
+__all__ = ["Prepared", "execution_match", "is_ordered", "results_match", "soft_f1"]
 
-Rows = Sequence[Sequence[Any]]
 Row = tuple[Any, ...]
 Column = tuple[Any, ...]
 
 _EFFORT = 20_000_000
 
 
+class Prepared:
+    """The rows of a result, of which what a comparison needs is worked out once, however often it is compared.
+
+    The functions here take it in place of rows. Do not change the rows afterwards.
+    """
+
+    def __init__(self, rows: Sequence[Sequence[Any]]) -> None:
+        self.rows: list[Row] = [tuple(row) for row in rows]
+        flat = list(chain.from_iterable(self.rows))
+        if any(map(operator.ne, flat, flat)):
+            self.rows = [tuple([_NAN if value != value else value for value in row]) for row in self.rows]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @cached_property
+    def distinct(self) -> dict[Row, None]:
+        """The rows without repetition, in their order."""
+        return dict.fromkeys(self.rows)
+
+    @cached_property
+    def in_order(self) -> list[Row]:
+        """The rows without repetition, by their values, whatever the order of the columns."""
+        return sorted(self.distinct, key=_row_key) if len(self.distinct) > 1 else list(self.distinct)
+
+    @cached_property
+    def bag(self) -> Counter[Row]:
+        """How often each row stands there."""
+        return Counter(self.rows)
+
+    @cached_property
+    def cells(self) -> Counter[Any]:
+        """How often each value stands there."""
+        return Counter(chain.from_iterable(self.rows))
+
+
+Rows = Sequence[Sequence[Any]] | Prepared
+
+
 def execution_match(gold_rows: Rows, rows: Rows) -> bool:
     """BIRD's execution accuracy: equal as sets of rows. Row order and repetition do not count, column order does."""
-    gold, given = set(map(tuple, gold_rows)), set(map(tuple, rows))
-    return gold == given or set(_canonical(gold)) == set(_canonical(given))
+    return _prepared(gold_rows).distinct == _prepared(rows).distinct
 
 
 def results_match(gold_rows: Rows, rows: Rows, *, ordered: bool) -> bool:
@@ -38,22 +77,19 @@ def results_match(gold_rows: Rows, rows: Rows, *, ordered: bool) -> bool:
     succeed, so equal columns and equal values cost nothing. Where 20 million cells (about two seconds) do not
     settle it, which takes many columns that hold the same values in rows that look alike, the answer is False.
     """
-    if len(gold_rows) != len(rows):
+    gold, given = _prepared(gold_rows), _prepared(rows)
+    if len(gold) != len(given):
         return False
-    if not gold_rows:
+    if gold.rows == given.rows:
         return True
-    if len(gold_rows[0]) != len(rows[0]):
+    if len(gold.rows[0]) != len(given.rows[0]):
         return False
-    gold, given = [tuple(row) for row in gold_rows], [tuple(row) for row in rows]
-    if gold == given:
+    if not ordered and gold.bag == given.bag:
         return True
-    gold, given = _canonical(gold), _canonical(given)
-    gold_columns, columns = list(zip(*gold, strict=True)), list(zip(*given, strict=True))
+    gold_columns, columns = list(zip(*gold.rows, strict=True)), list(zip(*given.rows, strict=True))
     if ordered:
         return Counter(gold_columns) == Counter(columns)
-    if Counter(gold) == Counter(given):
-        return True
-    gold_sums, sums = [sum(map(hash, row)) for row in gold], [sum(map(hash, row)) for row in given]
+    gold_sums, sums = [sum(map(hash, row)) for row in gold.rows], [sum(map(hash, row)) for row in given.rows]
     return Counter(gold_sums) == Counter(sums) and _permutation_exists(gold_columns, gold_sums, columns, sums)
 
 
@@ -68,19 +104,24 @@ def soft_f1(gold_rows: Rows, rows: Rows, *, ordered: bool) -> float:
     order, so that the order of columns does not matter either): a deviation from the official number, never below it
     for a right answer.
     """
-    gold, given = list(dict.fromkeys(_canonical(gold_rows))), list(dict.fromkeys(_canonical(rows)))
-    if not gold and not given:
+    prepared, other = _prepared(gold_rows), _prepared(rows)
+    if not prepared and not other:
         return 1.0
-    if not ordered:
-        gold.sort(key=_row_key)
-        given.sort(key=_row_key)
+    gold, given = (list(prepared.distinct), list(other.distinct)) if ordered else (prepared.in_order, other.in_order)
     true = given_only = gold_only = 0.0
     for wanted, got in zip(gold, given, strict=False):
+        if wanted == got:
+            true += 1
+            continue
         width = len(wanted)
-        hits = sum(value in wanted for value in got)
+        if width == len(got) == 1:
+            given_only += 1
+            gold_only += 1
+            continue
+        hits = sum([value in wanted for value in got])
         true += hits / width
         given_only += (len(got) - hits) / width
-        gold_only += sum(value not in got for value in wanted) / width
+        gold_only += sum([value not in got for value in wanted]) / width
     gold_only += max(0, len(gold) - len(given))
     given_only += max(0, len(given) - len(gold))
     precision = true / (true + given_only) if true + given_only else 0.0
@@ -117,15 +158,13 @@ _NAN = _NotANumber()
 _RANKS = {type(None): 0, bool: 1, int: 1, float: 1, str: 2, bytes: 3, _NotANumber: 4}
 
 
-def _canonical(rows: Iterable[Sequence[Any]]) -> list[Row]:
-    plain = [tuple(row) for row in rows]
-    if any(value != value for row in plain for value in row):
-        return [tuple(_NAN if value != value else value for value in row) for row in plain]
-    return plain
+def _prepared(rows: Rows) -> Prepared:
+    return rows if isinstance(rows, Prepared) else Prepared(rows)
 
 
 def _row_key(row: Row) -> list[tuple[int, Any]]:
-    return sorted([(_RANKS[type(value)], value) for value in row])
+    ranked = [(_RANKS[type(value)], value) for value in row]
+    return sorted(ranked) if len(ranked) > 1 else ranked
 
 
 def _permutation_exists(gold: list[Column], gold_sums: list[int], given: list[Column], sums: list[int]) -> bool:

@@ -18,7 +18,7 @@ from honewise.errors import SandboxError
 
 from .worker import current_request
 
-__all__ = ["TABLE_VALUED", "Identity", "identity", "make_known", "open_guarded", "refuse_long_formats"]
+__all__ = ["TABLE_VALUED", "Identity", "identity", "located", "make_known", "open_guarded", "refuse_long_formats"]
 
 Identity = tuple[int, ...]
 
@@ -52,26 +52,41 @@ _SETTINGS = (
 _PLAIN = 4
 
 
-def identity(database: str) -> Identity:
-    """What changes when the file does: device, inode, size, time, and the same of a log or journal that is not empty.
+def located(database: str | Path) -> tuple[str, Identity]:
+    """Where the file really stands (a log stands beside the file, not beside a link to it), and its identity.
 
     Raises ``SandboxError`` where there is no such file. Within one request to a worker, which is a handful of
     completions, what was seen less than 50 ms ago is not looked at again.
     """
     request = current_request()
     if not request:
-        return _identity(database)
+        path = _real(database)
+        return path, _identity(path)
     now = time.monotonic()
     found = _seen.get(database)
     if found is None or found[0] != request or now > found[1]:
         if len(_seen) > _MOST_SEEN:
             _seen.clear()
-        found = _seen[database] = (request, now + _FRESH, _identity(database))
+        path = _real(database)
+        found = _seen[database] = (request, now + _FRESH, (path, _identity(path)))
     return found[2]
 
 
 _FRESH, _MOST_SEEN = 0.05, 256
-_seen: dict[str, tuple[int, float, Identity]] = {}
+_seen: dict[str | Path, tuple[int, float, tuple[str, Identity]]] = {}
+
+
+def identity(database: str | Path) -> Identity:
+    """What changes when the file does: device, inode, size, time, and the same of a log or journal that is not empty.
+
+    Raises ``SandboxError`` where there is no such file. Looks as often as ``located`` does.
+    """
+    return located(database)[1]
+
+
+def _real(database: str | Path) -> str:
+    path = os.path.abspath(database)
+    return os.path.realpath(path) if os.path.islink(path) else path
 
 
 def _identity(database: str) -> Identity:

@@ -3,7 +3,8 @@
 The directory is named by ``HONEWISE_GOLD_CACHE``, which the scoring pool sets for its workers; it must belong to this
 user and be closed to others (mode 700), else it is not used. Files are written under a temporary name and renamed.
 Their values are marshalled plain data, which only workers read, never the process that trains. A result that depends
-on how busy the machine was (timeout, memory, crashed) is kept in memory only.
+on how busy the machine was (timeout, memory, crashed) is kept in memory only, and so is one that took less than 5 ms:
+making a file takes about as long.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ DIRECTORY = "HONEWISE_GOLD_CACHE"
 _FORMAT = 1
 _MAX_ENTRIES = 512
 _MAX_BYTES = 64 << 20
+_WORTH_A_FILE = 0.005
 _PASSING = frozenset({"timeout", "memory", "crashed"})
 
 Key = tuple[str, Identity, str, tuple[float, ...]]
@@ -60,8 +62,10 @@ class _Cache:
         values = (result.columns, result.rows, result.error, result.kind, result.seconds)
         data = marshal.dumps((_FORMAT, *values))
         self._keep(key, result, len(data))
+        if result.kind in _PASSING or result.seconds < _WORTH_A_FILE:
+            return
         path = self._path(key)
-        if path is not None and result.kind not in _PASSING:
+        if path is not None:
             _write(path, data)
 
     def clear(self) -> None:

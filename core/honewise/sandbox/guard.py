@@ -24,17 +24,18 @@ import sqlite3
 import threading
 import time
 from collections import OrderedDict
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from itertools import chain
 from sys import getsizeof
 from typing import Any, Literal
 
 from honewise.errors import SandboxError
 
-from .database import TABLE_VALUED, Identity, identity, make_known, open_guarded, refuse_long_formats
+from .database import TABLE_VALUED, Identity, located, make_known, open_guarded, refuse_long_formats
 from .tokens import only_statement, tokens
 from .worker import running_model_text
 
-__all__ = ["GRACE", "Identity", "Kind", "SqlLimits", "SqlResult", "identity", "run"]
+__all__ = ["GRACE", "Identity", "Kind", "SqlLimits", "SqlResult", "run"]
 
 GRACE = 0.25
 """Seconds past its limit after which a statement that SQLite does not interrupt is ended with its worker."""
@@ -92,6 +93,7 @@ _FIRST_WORD = re.compile(r"\s*+([A-Za-z]++)")
 _FORMATS = re.compile(r"\b(?:printf|format)\s*+\(", re.IGNORECASE)
 _STEPS = 1000
 _ROW_BYTES = 64
+_ROWS_AT_ONCE, _SMALL_ROW = 64, 4096
 _MAX_OPEN = 32
 _Key = tuple[str, SqlLimits, bool]
 _BY_CODE: dict[int, Kind] = {
@@ -130,7 +132,8 @@ def run(database: str, sql: str, limits: SqlLimits, *, model_text: bool) -> SqlR
             raise SandboxError(f"the database {database!r} cannot be read: {error}") from None
         if result.kind == "memory":
             _forget(key)
-        return replace(result, seconds=time.perf_counter() - started)
+        seconds = time.perf_counter() - started
+        return SqlResult(result.columns, result.rows, result.error, result.kind, seconds)
 
 
 def _execute(connection: sqlite3.Connection, sql: str, limits: SqlLimits, *, again: bool = False) -> SqlResult:
@@ -177,13 +180,15 @@ def _fetch(connection: sqlite3.Connection, sql: str, limits: SqlLimits) -> SqlRe
             return SqlResult(error="there is no statement", kind="syntax")
         columns = tuple(column[0] for column in cursor.description)
         rows: list[tuple[Any, ...]] = []
-        left = limits.result_bytes
-        for row in cursor:
-            left -= sum(map(getsizeof, row)) + _ROW_BYTES
-            if left < 0 or len(rows) == limits.rows:
+        left, at_once = limits.result_bytes, 1
+        while part := cursor.fetchmany(at_once):
+            size = sum(map(getsizeof, chain.from_iterable(part))) + _ROW_BYTES * len(part)
+            at_once = _ROWS_AT_ONCE if size < _SMALL_ROW * len(part) else 1  # many wide rows may not fit into memory
+            left -= size
+            rows += part
+            if left < 0 or len(rows) > limits.rows:
                 bound = f"{limits.rows} rows" if left >= 0 else f"{limits.result_bytes} bytes"
                 return SqlResult(columns, error=f"the result has more than {bound}", kind="too_large")
-            rows.append(row)
         return SqlResult(columns, rows)
     finally:
         cursor.close()
@@ -241,7 +246,7 @@ _left_by_fork: list[object] = []
 def _connection(key: _Key) -> sqlite3.Connection:
     """A guarded connection to the file as it is now; the latest few stay open."""
     database, limits, formats = key
-    now = identity(database)
+    _, now = located(database)
     found = _open.get(key)
     if found is not None and found[0] == now:
         _open.move_to_end(key)

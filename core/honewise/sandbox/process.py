@@ -180,10 +180,13 @@ class WorkerProcess:
 
     def send(self, request: Any, *, timeout: float = 30.0) -> None:
         """Hand over a request without waiting for its reply."""
+        self.send_frame(frame(request), timeout=timeout)
+
+    def send_frame(self, frame: bytes, *, timeout: float = 30.0) -> None:
+        """The same, with a request that ``frame`` packed before."""
         self._refuse_foreign()
         if os.fstat(self._output.fileno()).st_size > _MAX_OUTPUT:
             os.ftruncate(self._output.fileno(), 0)
-        frame = wire.pack({"request": request})
         try:
             self._write(frame, timeout)
         except TimeoutError:
@@ -323,6 +326,11 @@ class WorkerProcess:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def frame(request: Any) -> bytes:
+    """A request as it travels. Raises ``TypeError`` or ``ValueError`` on what is not plain data."""
+    return wire.pack({"request": request})
 
 
 def wait(workers: Sequence[WorkerProcess], timeout: float | None = None) -> list[WorkerProcess]:

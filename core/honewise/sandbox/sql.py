@@ -12,7 +12,6 @@ when it dies, is shared by all threads, one statement at a time, is not inherite
 
 from __future__ import annotations
 
-import os
 from dataclasses import astuple
 from functools import lru_cache
 from pathlib import Path
@@ -20,6 +19,7 @@ from pathlib import Path
 from honewise.errors import SandboxError
 
 from . import gold, guard
+from .database import located
 from .guard import Kind, SqlLimits, SqlResult
 from .worker import inside_worker
 
@@ -37,7 +37,7 @@ def run_sql(database: str | Path, sql: str, limits: SqlLimits = _DEFAULT) -> Sql
     >>> run_sql("pets.sqlite", "DROP TABLE pet").kind  # doctest: +SKIP
     'denied'
     """
-    path = _path(database)
+    path, _ = located(database)
     if inside_worker():
         return guard.run(path, sql, limits, model_text=True)
     return _served(path, sql, limits, model_text=True)
@@ -50,8 +50,8 @@ def reference_result(database: str | Path, sql: str, limits: SqlLimits = _DEFAUL
     this process and, where the environment variable ``HONEWISE_GOLD_CACHE`` names a private directory, for all
     workers that have the same (see ``gold``). Raises ``SandboxError`` where the statement does not run to its end.
     """
-    path = _path(database)
-    key = (path, guard.identity(path), sql, _plain(limits))
+    path, identity = located(database)
+    key = (path, identity, sql, _plain(limits))
     result = gold.cache.get(key)
     if result is None:
         run = guard.run if inside_worker() else _served
@@ -67,11 +67,6 @@ def close() -> None:
     from . import service
 
     service.close()
-
-
-def _path(database: str | Path) -> str:
-    path = os.path.abspath(database)
-    return os.path.realpath(path) if os.path.islink(path) else path  # a log stands beside the file, not beside a link
 
 
 def _served(path: str, sql: str, limits: SqlLimits, *, model_text: bool) -> SqlResult:

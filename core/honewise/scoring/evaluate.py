@@ -135,14 +135,10 @@ def parse_text(parse: Callable[[str, Task], Completion], job: Job) -> Completion
             return f"the domain's parser gave {type(completion).__name__}, not a Completion"
         if completion.text != job.text:
             return "the domain's parser changed the text; spans would stand in the wrong place"
-        return Completion(
-            job.text,
-            _json(completion.answer),
-            completion.pieces,
-            job.tokens,
-            job.truncated,
-            completion.segments,
-        )
+        answer = _json(completion.answer)
+        if answer is completion.answer and (job.tokens, job.truncated) == (completion.tokens, completion.truncated):
+            return completion
+        return Completion(job.text, answer, completion.pieces, job.tokens, job.truncated, completion.segments)
     except KeyboardInterrupt:
         raise
     except BaseException as error:

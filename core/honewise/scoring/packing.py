@@ -46,20 +46,14 @@ def pack_completion(completion: Completion) -> list[Any]:
     """All but what the other side has: the text, its counts, and every copy of a part of it."""
     text, answer = completion.text, completion.answer
     at = text.rfind(answer) if isinstance(answer, str) else -1
-    packed: list[Any] = [
-        [answer] if at < 0 else [at, len(answer)],
-        {
-            name: [piece.start, len(piece.text) if _stands(piece, text) else piece.text]
-            for name, piece in completion.pieces.items()
-        },
-    ]
+    pieces: list[Any] = []
+    for name, piece in completion.pieces.items():
+        stands = piece.start >= 0 and text.startswith(piece.text, piece.start)
+        pieces += (name, piece.start, len(piece.text) if stands else piece.text)
+    packed: list[Any] = [[answer] if at < 0 else [at, len(answer)], pieces]
     if completion.segments:
         packed.append([list(segment) for segment in completion.segments])
     return packed
-
-
-def _stands(piece: Piece, text: str) -> bool:
-    return piece.start >= 0 and text.startswith(piece.text, piece.start)
 
 
 def unpack_completion(packed: Sequence[Any], text: str, tokens: int, truncated: bool) -> Completion:
@@ -69,7 +63,7 @@ def unpack_completion(packed: Sequence[Any], text: str, tokens: int, truncated: 
         answer[0] if len(answer) == 1 else text[answer[0] : answer[0] + answer[1]],
         {
             name: Piece(text[start : start + what] if isinstance(what, int) else what, start)
-            for name, (start, what) in pieces.items()
+            for name, start, what in zip(pieces[::3], pieces[1::3], pieces[2::3], strict=True)
         },
         tokens,
         truncated,

@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
@@ -19,7 +20,7 @@ from typing import Any
 
 from honewise.errors import SandboxError
 from honewise.sandbox.gold import DIRECTORY
-from honewise.sandbox.process import WorkerDied, WorkerProcess, WorkerRaised, WorkerTimeout, wait
+from honewise.sandbox.process import WorkerDied, WorkerProcess, WorkerRaised, WorkerTimeout, frame, wait
 
 from .evaluate import PARSE, PARSE_SECONDS, Job, Plan
 from .outcome import Outcome, blamed, failed
@@ -32,7 +33,7 @@ _MEMORY = 4 << 30
 _START_SECONDS = 120.0
 _STALL_SECONDS = 60.0
 _FRAME_SECONDS = 30.0
-_FEWEST, _MOST = 8, 32
+_FEWEST, _MOST = 8, 128
 _LOOK = 0.2
 _LOSSES, _START_FAILURES = 3, 3
 
@@ -60,8 +61,7 @@ class _Seat:
     suspect: tuple[int, float] = _NOBODY
     """The count at its desk and the deadline, when that was first seen to have passed."""
     seen: int = -1
-    since: float = 0.0
-    """When the count at its desk was first seen to be ``seen``."""
+    since: float = 0.0  # when the count at its desk was first seen to be ``seen``
     failures: int = 0
 
     def deadline(self) -> float:
@@ -79,12 +79,18 @@ class _Work:
     queue: deque[list[int]]
     rows: int = 0
     """Jobs in the queue."""
+    parcel: tuple[list[int], bytes] | None = None
+    """What the next worker without work is sent, packed while all of them work."""
     alone: set[int] = field(default_factory=set)
     """Jobs that are sent without any other."""
     crashes: Counter[tuple[int, int]] = field(default_factory=Counter)
     """By job and plan: how often a worker died there."""
     losses: Counter[int] = field(default_factory=Counter)
     """By job: how often a worker was lost without anybody to blame."""
+
+    @property
+    def left(self) -> bool:
+        return bool(self.queue) or self.parcel is not None
 
 
 class Pool:
@@ -140,6 +146,9 @@ class Pool:
         except SandboxError:
             self.close()
             raise
+        for seat in self._seats[1:]:
+            with suppress(SandboxError):  # ``run`` starts it again, and gives up where that is in vain
+                seat.worker.wait_ready(_START_SECONDS)
         return found
 
     def close(self) -> None:
@@ -159,10 +168,12 @@ class Pool:
         queue = deque([part for group in groups for part in _split(group)])
         work = _Work(jobs, result, done, queue, rows=len(jobs))
         try:
-            while work.queue or any(seat.jobs is not None for seat in self._seats):
+            while work.left or any(seat.jobs is not None for seat in self._seats):
                 for seat in self._seats:
-                    if work.queue and seat.jobs is None and seat.worker.ready:
+                    if work.left and seat.jobs is None and seat.worker.ready:
                         self._assign(seat, work)
+                if work.queue and work.parcel is None:
+                    work.parcel = self._packed(work)
                 for seat in self._listen(self._timeout()):
                     self._receive(seat, work)
                 for seat in self._seats:
@@ -174,6 +185,18 @@ class Pool:
             raise
 
     def _assign(self, seat: _Seat, work: _Work) -> None:
+        taken, request = work.parcel or self._packed(work)
+        work.parcel = None
+        seat.jobs, seat.suspect, seat.seen = taken, _NOBODY, -1
+        try:
+            seat.worker.send_frame(request)
+        except (WorkerDied, WorkerTimeout):
+            # It died while it had nothing to do: nobody's fault.
+            self._replace(seat)
+            self._give_up(work, taken, "workers die before they are given anything to do")
+
+    def _packed(self, work: _Work) -> tuple[list[int], bytes]:
+        """The next jobs of the queue, and the request for them."""
         size = min(max(work.rows // (3 * len(self._seats)), _FEWEST), _MOST)
         taken = work.queue.popleft()
         while work.queue and len(taken) + len(work.queue[0]) <= size and not work.alone & {taken[0], work.queue[0][0]}:
@@ -190,13 +213,7 @@ class Pool:
             entries.append(
                 [tasks[id(job.task)], job.text, job.tokens, job.truncated, list(job.todo), job.raw, job.seed]
             )
-        seat.jobs, seat.suspect, seat.seen = taken, _NOBODY, -1
-        try:
-            seat.worker.send({"tasks": packed, "jobs": entries})
-        except (WorkerDied, WorkerTimeout):
-            # It died while it had nothing to do: nobody's fault.
-            self._replace(seat)
-            self._give_up(work, taken, "workers die before they are given anything to do")
+        return taken, frame({"tasks": packed, "jobs": entries})
 
     def _listen(self, timeout: float) -> list[_Seat]:
         listening = {seat.worker: seat for seat in self._seats if seat.jobs is not None or not seat.worker.ready}
@@ -230,7 +247,7 @@ class Pool:
             if last:
                 # The worker gets its next work before what it sent is looked at: it must not wait for that.
                 seat.jobs = None
-                if work.queue:
+                if work.left:
                     self._assign(seat, work)
             self._take(jobs, work, cells)
         except (ValueError, TypeError, KeyError, IndexError) as error:

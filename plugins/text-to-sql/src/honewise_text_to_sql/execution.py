@@ -6,18 +6,18 @@ model's. What is ours (no database file, a gold query that does not run) is a re
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from honewise import SandboxError, Task
 from honewise.sandbox import (
+    Prepared,
     SqlLimits,
     SqlResult,
     execution_match,
+    identity,
     is_ordered,
     reference_result,
     results_match,
@@ -32,8 +32,13 @@ from .tasks import Match
 __all__ = ["Outcome", "Runner"]
 
 _CACHE = 2048
+_GOLD_CACHE = 16
+_SMALL = 100
 
-Gold = tuple[list[tuple[Any, ...]], bool] | str
+Identity = tuple[int, ...]
+"""Of a database file as it is: what is remembered of it is of no other state."""
+
+Gold = tuple[Prepared, bool] | str
 """The rows of an accepted query and whether their order counts; or why it did not run."""
 
 
@@ -52,12 +57,15 @@ class Outcome:
     bag_match: bool = False
     """Test-suite style: equal bags of rows under one order of columns; in order where the question wants one."""
     soft_f1: float = 0.0
-    precision: float = 0.0
-    """Share of the returned cells that the gold result has."""
-    recall: float = 0.0
-    """Share of the gold cells that were returned."""
-    cardinality: float = 0.0
-    """The smaller number of rows over the larger."""
+    results: tuple[Prepared, tuple[Prepared, ...]] | None = None
+    """What it returned and what the accepted queries did, for ``cells``; kept where it is small."""
+    large_cells: float = 0.0
+    """What ``cells`` is where they are not kept."""
+
+    @property
+    def cells(self) -> float:
+        """How far the results agree, in [0, 1]: the mean of cell precision, cell recall and the ratio of row counts."""
+        return self.large_cells if self.results is None else _cells(*self.results)
 
     def matches(self, match: Match) -> bool:
         return self.set_match if match == "set" else self.bag_match
@@ -69,6 +77,7 @@ class Runner:
     def __init__(self, limits: SqlLimits) -> None:
         self.limits = limits
         self._outcome = lru_cache(maxsize=_CACHE)(self._run)
+        self._prepared = lru_cache(maxsize=_GOLD_CACHE)(self._reference)
 
     def problem(self, task: Task, *, compare: bool) -> str:
         """Why no completion of this task can be run (and, with ``compare``, compared); empty where it can."""
@@ -81,7 +90,7 @@ class Runner:
             return f"database {name!r} is not there, or is none: give its folder as the domain option `databases`"
         if not compare:
             return ""
-        return _fault(self._gold(database, accepted, reference.get("ordered")))
+        return _fault(self._gold(database, identity(database), accepted, reference.get("ordered")))
 
     def outcome(self, task: Task, sql: str) -> Outcome:
         """Run ``sql`` on the task's database and compare it with the accepted queries.
@@ -93,33 +102,28 @@ class Runner:
         accepted = tuple(reference.get("sql") or ())
         # A text too long to be a query is not worth remembering: thousands of them would fill the memory.
         run = self._outcome if len(sql) <= MAX_CHARACTERS else self._run
-        return run(reference["database"], _changed(reference["database"]), sql, accepted, ordered)
+        return run(reference["database"], identity(reference["database"]), sql, accepted, ordered)
 
-    def _run(self, database: str, _changed: int, sql: str, accepted: tuple[str, ...], ordered: bool | None) -> Outcome:
+    def _run(self, database: str, file: Identity, sql: str, accepted: tuple[str, ...], ordered: bool | None) -> Outcome:
         result = run_sql(database, sql, self.limits)
-        golds = self._gold(database, accepted, ordered)
+        golds = self._gold(database, file, accepted, ordered)
         if not result.ok:
             return Outcome(False, result.kind, f"{result.kind}: {result.error}", gold_problem=_fault(golds))
         return _compared(result, golds)
 
-    def _gold(self, database: str, accepted: Sequence[str], ordered: bool | None) -> list[Gold]:
+    def _gold(self, database: str, file: Identity, accepted: Sequence[str], ordered: bool | None) -> list[Gold]:
         golds: list[Gold] = []
         for sql in accepted:
             try:
-                rows = reference_result(database, sql, self.limits).rows
+                rows = self._prepared(database, file, sql)
             except SandboxError as problem:
                 golds.append(str(problem))
             else:
                 golds.append((rows, is_ordered(sql) if ordered is None else ordered))
         return golds
 
-
-def _changed(database: str) -> int:
-    """When the file last changed, so that what is remembered of it is of the file as it is."""
-    try:
-        return os.stat(database).st_mtime_ns
-    except OSError as problem:
-        raise SandboxError(f"{database}: {problem.strerror}") from problem
+    def _reference(self, database: str, _file: Identity, sql: str) -> Prepared:
+        return Prepared(reference_result(database, sql, self.limits).rows)
 
 
 def _fault(golds: Sequence[Gold]) -> str:
@@ -130,19 +134,22 @@ def _fault(golds: Sequence[Gold]) -> str:
 
 def _compared(result: SqlResult, golds: Sequence[Gold]) -> Outcome:
     usable = [gold for gold in golds if not isinstance(gold, str)]
-    if result.rows and any(rows == result.rows for rows, _ in usable):
-        return Outcome(True, "ok", "", len(result.rows), "", True, True, 1.0, 1.0, 1.0, 1.0)
-    cells = [cell_scores(rows, result.rows) for rows, _ in usable]
-    best = max(cells, key=sum, default=(0.0, 0.0, 0.0))
+    if result.rows and any(gold.rows == result.rows for gold, _ in usable):
+        return Outcome(True, "ok", "", len(result.rows), "", True, True, 1.0, large_cells=1.0)
+    given, golds_rows = Prepared(result.rows), tuple([gold for gold, _ in usable])
+    small = sum(map(len, (given, *golds_rows))) <= _SMALL
     return Outcome(
         ran=True,
         kind="ok",
         rows=len(result.rows),
         gold_problem=_fault(golds),
-        set_match=any(execution_match(rows, result.rows) for rows, _ in usable),
-        bag_match=any(results_match(rows, result.rows, ordered=ordered) for rows, ordered in usable),
-        soft_f1=max((soft_f1(rows, result.rows, ordered=ordered) for rows, ordered in usable), default=0.0),
-        precision=best[0],
-        recall=best[1],
-        cardinality=best[2],
+        set_match=any(execution_match(gold, given) for gold, _ in usable),
+        bag_match=any(results_match(gold, given, ordered=ordered) for gold, ordered in usable),
+        soft_f1=max((soft_f1(gold, given, ordered=ordered) for gold, ordered in usable), default=0.0),
+        results=(given, golds_rows) if small else None,
+        large_cells=0.0 if small else _cells(given, golds_rows),
     )
+
+
+def _cells(given: Prepared, golds: Sequence[Prepared]) -> float:
+    return max((sum(cell_scores(gold, given)) / 3 for gold in golds), default=0.0)

@@ -15,6 +15,7 @@ Anything else is unreadable: ``answer`` is None, and that is the model's doing.
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 
 from honewise import Completion, Piece, Task
 
@@ -28,17 +29,25 @@ _FENCE = re.compile(r"```[ \t]*(\w*)[ \t]*\r?\n?")
 _QUERY = re.compile(r"\s*+(?:--[^\n]*+\n\s*+)*+(?:\(\s*+)*+(?:select|with|values)\b", re.IGNORECASE)
 
 
+class _Tag(NamedTuple):
+    name: str
+    """In lower case."""
+    start: int
+    end: int
+
+
 def parse(text: str, _task: Task) -> Completion:
     """A ``Completion`` whose ``answer`` is the SQL text, or None. Takes time linear in the text.
 
     Pieces, each only where it is there: ``reasoning``, ``answer``, ``sql``, and the first place of each tag under
     the tag itself, ``"<answer>"`` and so on.
     """
-    tags = [Piece(match[0], match.start()) for match in _TAG.finditer(text)]
+    tags = [_Tag(match[0].lower(), match.start(), match.end()) for match in _TAG.finditer(text)]
+    whole = Piece(text)
     pieces: dict[str, Piece] = {}
     for tag in tags:
-        pieces.setdefault(tag.text.lower(), tag)
-    whole = Piece(text)
+        if tag.name not in pieces:
+            pieces[tag.name] = whole.slice(tag.start, tag.end)
     reasoning = _between(whole, tags, "reasoning")
     if reasoning is not None:
         pieces["reasoning"] = reasoning
@@ -51,19 +60,19 @@ def parse(text: str, _task: Task) -> Completion:
         sql = _fenced(rest, any_language=False) or _bare(rest)
     if sql is None or not sql.text:
         return Completion(text, None, pieces)
-    return Completion(text, sql.text, {**pieces, "sql": sql})
+    pieces["sql"] = sql
+    return Completion(text, sql.text, pieces)
 
 
-def _between(whole: Piece, tags: list[Piece], name: str) -> Piece | None:
+def _between(whole: Piece, tags: list[_Tag], name: str) -> Piece | None:
     """What stands between the last pair of ``name`` tags that has anything in it, one of which may be missing."""
     opening, closing = f"<{name}>", f"</{name}>"
     found: Piece | None = None
     start: int | None = None
     for tag in tags:
-        said = tag.text.lower()
-        if said == opening:
+        if tag.name == opening:
             start = tag.end
-        elif said == closing:
+        elif tag.name == closing:
             if start is None:
                 start = found.end if found else _lost_opening(tags, tag)
             inner = whole.slice(start, max(start, tag.start))
@@ -76,19 +85,19 @@ def _between(whole: Piece, tags: list[Piece], name: str) -> Piece | None:
     return found
 
 
-def _lost_opening(tags: list[Piece], closing: Piece) -> int:
+def _lost_opening(tags: list[_Tag], closing: _Tag) -> int:
     return max((tag.end for tag in tags if tag.end <= closing.start), default=0)
 
 
-def _after_reasoning(whole: Piece, tags: list[Piece]) -> Piece:
-    start = max((tag.end for tag in tags if tag.text.lower() == "</reasoning>"), default=0)
+def _after_reasoning(whole: Piece, tags: list[_Tag]) -> Piece:
+    start = max((tag.end for tag in tags if tag.name == "</reasoning>"), default=0)
     return whole.slice(start, len(whole.text))
 
 
 def _stripped(piece: Piece) -> Piece:
-    text = piece.text.strip()
-    start = len(piece.text) - len(piece.text.lstrip())
-    return piece.slice(start, start + len(text))
+    left = piece.text.lstrip()
+    start = len(piece.text) - len(left)
+    return piece.slice(start, start + len(left.rstrip())) if start or left[-1:].isspace() else piece
 
 
 def _fenced(piece: Piece, *, any_language: bool) -> Piece | None:

@@ -57,7 +57,7 @@ class RunningRewards:
         outcome = self._outcome(task, completion)
         if not isinstance(outcome, Outcome):
             return outcome
-        return Score((outcome.precision + outcome.recall + outcome.cardinality) / 3)
+        return Score(outcome.cells)
 
     def signed_execution(
         self, task: Task, completion: Completion, *, match: Literal["auto", "bag", "set"] = "auto"
