@@ -11,7 +11,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -285,6 +285,21 @@ def test_splits_share_no_question_no_query_and_no_held_out_phrasing(world: str, 
         assert not seen["held-out"] & (seen["demonstrations"] | seen["train"])
     phrasings = {name: {task.meta["phrasing"] for task in found} for name, found in splits.items()}
     assert not phrasings["held-out"] & (phrasings["demonstrations"] | phrasings["train"])
+
+
+@pytest.mark.parametrize("world", WORLDS)
+def test_demonstrations_are_worded_in_one_manner_and_training_in_all(world: str) -> None:
+    def used(split: str) -> dict[str, set[int]]:
+        found: dict[str, set[int]] = defaultdict(set)
+        for task in _splits(world)[split]:
+            for slot in task.meta["phrasing"].partition(":")[2].split("+"):
+                name = slot.rstrip("0123456789")
+                found[name].add(int(slot.removeprefix(name)))
+        return found
+
+    assert max(max(places) for places in used("demonstrations").values()) == 1
+    for split in ("train", "held-out"):
+        assert max(map(len, used(split).values())) >= 4
 
 
 def test_no_seed_moves_a_query_to_another_split() -> None:

@@ -13,7 +13,8 @@ join with one condition; ``hard`` is a group or two conditions over a join, thre
 join, or a nested query.
 
 Three splits share no query (up to spacing and case) within a database and no question: demonstrations, train,
-held-out. Held-out questions use no phrasing of the other two, though the same words.
+held-out. Demonstrations are worded in one manner, as if one person had written them; training questions in every
+manner. Held-out questions use no phrasing of the other two, though the same words.
 """
 
 from __future__ import annotations

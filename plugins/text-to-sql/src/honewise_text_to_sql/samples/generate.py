@@ -11,21 +11,19 @@ import sqlite3
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any
 
 from honewise import Task
 from honewise.errors import UnknownName
 from honewise_text_to_sql.tasks import make_task
 
 from .databases import database
-from .questions import Draft, Select, worded
+from .questions import Draft, Select, Split, worded
 from .simple import Template
 from .tables import Dice
 from .worlds import WORLDS
 
 __all__ = ["DEMONSTRATIONS", "HELD_OUT", "TRAIN", "Split", "generate"]
-
-Split = Literal["demonstrations", "train", "held-out"]
 
 DEMONSTRATIONS, TRAIN, HELD_OUT = 400, 2000, 600
 """How many tasks each split has."""
@@ -101,7 +99,7 @@ def _split_of(name: str, select: Select) -> Split:
 
 
 def _task(draft: Draft, dice: Dice, name: str, split: Split, id: str) -> Task:
-    phrasing, question = worded(draft, split == "held-out", dice)
+    phrasing, question = worded(draft, split, dice)
     meta: dict[str, Any] = {"template": draft.template, "phrasing": phrasing}
     if split == "demonstrations":
         meta["demonstration"] = True

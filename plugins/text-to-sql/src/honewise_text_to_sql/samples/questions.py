@@ -1,7 +1,8 @@
 """Drafts of questions: a query as data, and its wording as slots of alternatives.
 
 A wording is one choice from each slot. A choice whose indices add up to 2 modulo 3 is kept for held-out tasks, any
-other for training, so that the two share words but no phrasing.
+other for training, so that the two share words but no phrasing. Demonstrations are as if one person had written them:
+they keep to the first two alternatives of each slot.
 """
 
 from __future__ import annotations
@@ -12,10 +13,13 @@ from typing import Literal
 
 from .tables import Cell, Column, Dice, Table, literal
 
-__all__ = ["Condition", "Draft", "Select", "Slot", "condition", "filled", "worded"]
+__all__ = ["Condition", "Draft", "Select", "Slot", "Split", "condition", "filled", "worded"]
 
 _HELD_OUT_REST = 2
 _MODULUS = 3
+_SHOWN = 2
+
+Split = Literal["demonstrations", "train", "held-out"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +111,12 @@ def filled(texts: tuple[str, ...], **words: str) -> tuple[str, ...]:
     return texts
 
 
-def worded(draft: Draft, held_out: bool, dice: Dice) -> tuple[str, str]:
+def worded(draft: Draft, split: Split, dice: Dice) -> tuple[str, str]:
     """A wording that the split may use: the name of its phrasing, and the question."""
+    most = _SHOWN if split == "demonstrations" else None
     while True:
-        choice = [dice.below(len(slot.choices)) for slot in draft.slots]
-        if (sum(choice) % _MODULUS == _HELD_OUT_REST) == held_out:
+        choice = [dice.below(len(slot.choices[:most])) for slot in draft.slots]
+        if (sum(choice) % _MODULUS == _HELD_OUT_REST) == (split == "held-out"):
             break
     texts = [slot.choices[index] for slot, index in zip(draft.slots, choice, strict=True)]
     question = texts[0]
