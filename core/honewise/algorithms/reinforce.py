@@ -43,9 +43,9 @@ def remax(
         A_{i,t} = gamma^(L_i - t) clip(sum over k of (x_ki - g_ki), -clip, clip) + c_{i,t}                  one_step
         A_{i,t} = ...                                              + sum over s >= t of gamma^(s-t) c_{i,s}  cumulative
 
-    A component that the completion or the greedy one lacks adds nothing. ``one_step`` is what the authors' code does; a
-    token then answers for its own KL and not for what it leads to, so ``cumulative`` alone gives the gradient of the
-    sequence's KL. The greedy baseline leaves the gradient unbiased (``clip: null``) and may raise its variance.
+    A component that the completion or the greedy one lacks adds nothing. ``kl_credit: one_step`` is what the authors'
+    code does; a token then answers for its own KL and not for what it leads to, so ``cumulative`` alone gives the
+    gradient of the sequence's KL. The greedy baseline leaves the gradient unbiased (``clip: null``) and may raise its variance.
 
     Returns (B, T). Paper: ReMax (2310.10505); its code clips at 5.
     """
