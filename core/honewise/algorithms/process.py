@@ -32,9 +32,9 @@ def grpo_process(
         A_{i,t} = sum, or mean, over the steps j of i that end at t or later of n_{i,j}
 
     Steps are ``rollouts.steps`` and wherever something was earned; where nobody said, also the last token of each
-    completion. ``std`` is that of the summed deviations over the steps of the group or, with ``scale: batch``, of the
-    batch; ``none`` divides by nothing. With one component this is DeepSeekMath's equation; with one step per
-    completion, at its end, it is ``grpo``.
+    completion. The standard deviation, ``sample`` or ``population``, is that of the steps' rewards, summed over
+    components, in the group or, with ``scale: batch``, in the batch; ``none`` divides by nothing. With one component
+    this is DeepSeekMath's equation; with one step per completion, at its end, it is ``grpo``.
 
     ``steps: sum`` is the paper's; a completion can earn by cutting its work into more steps, each better than the
     mean, and ``mean`` takes that away. Both are biased (``dense-return`` is not): completions with more steps count
@@ -49,13 +49,13 @@ def grpo_process(
         raise UserError(f"grpo-process: eps {eps} is below 0")
     ends = step_ends(rollouts)
     ends = ends & (_sums(ends.any(-1), rollouts.group) >= 2).unsqueeze(-1)
-    mean = group_sums(torch.where(ends, rollouts.rewards, 0.0).sum(-1), rollouts.group) / _sums(
-        ends.sum(-1), rollouts.group
-    ).clamp(min=1)
+    number = _sums(ends.sum(-1), rollouts.group)
+    mean = group_sums(torch.where(ends, rollouts.rewards, 0.0).sum(-1), rollouts.group) / number.clamp(min=1)
     off = torch.where(ends, rollouts.rewards - mean.unsqueeze(-1), 0.0).sum(0)
     here = ends.any(0)
     if scale != "none":
-        off = off / (_spread(off, here, rollouts, scale, std) + eps).clamp(min=torch.finfo(off.dtype).tiny)
+        spread = _spread(off + mean.sum(0).unsqueeze(-1), here, scaled_over(rollouts, scale), std)
+        off = off / (spread + eps).clamp(min=torch.finfo(off.dtype).tiny)
     values, order, _ = compact(torch.stack([off, here.to(off.dtype)]), rollouts.mask)
     to_come, count = discounted(values, 1.0)
     return scatter(to_come / count.clamp(min=1) if steps == "mean" else to_come, order)
@@ -71,12 +71,13 @@ def step_ends(rollouts: Rollouts) -> Tensor:
     return (said & own & present(rollouts).unsqueeze(-1)) | (earned(rollouts) != 0)
 
 
-def _spread(off: Tensor, here: Tensor, rollouts: Rollouts, scale: str, std: Std) -> Tensor:
-    """(B, 1): standard deviation of steps' deviations (B, T), whose mean is 0, over the group or the batch."""
-    over = scaled_over(rollouts, scale)
-    squares = group_sums((off**2).sum(-1).unsqueeze(0), over).squeeze(0)
-    count = _sums(here.sum(-1).unsqueeze(0), over).squeeze(0)
-    return (squares / (count - (1 if std == "sample" else 0)).clamp(min=1)).sqrt().unsqueeze(-1)
+def _spread(levels: Tensor, here: Tensor, over: Tensor, std: Std) -> Tensor:
+    """(B, 1): standard deviation of ``levels`` (B, T) over the steps that are ``here``, of rows of equal ``over``."""
+    count = _sums(here.sum(-1).unsqueeze(0), over)
+    mean = group_sums(torch.where(here, levels, 0.0).sum(-1).unsqueeze(0), over) / count.clamp(min=1)
+    squares = torch.where(here, (levels - mean.squeeze(0).unsqueeze(-1)) ** 2, 0.0).sum(-1)
+    less = 1 if std == "sample" else 0
+    return (group_sums(squares.unsqueeze(0), over) / (count - less).clamp(min=1)).sqrt().squeeze(0).unsqueeze(-1)
 
 
 def _sums(counts: Tensor, group: Tensor) -> Tensor:
