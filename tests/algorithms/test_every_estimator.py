@@ -49,9 +49,7 @@ ACROSS_GROUPS = {"gdpo", "reinforce++", "reinforce++-baseline"}
 def scaled(batch: Rollouts, factor: float) -> Rollouts:
     assert batch.greedy is not None
     assert batch.values is not None
-    return replace(
-        batch, rewards=batch.rewards * factor, greedy=batch.greedy * factor, values=batch.values * factor
-    )
+    return replace(batch, rewards=batch.rewards * factor, greedy=batch.greedy * factor, values=batch.values * factor)
 
 
 def close(one: torch.Tensor, other: torch.Tensor, atol: float = 1e-9) -> None:

@@ -22,9 +22,7 @@ def test_by_hand(correct: list[int], wanted: list[list[float]]) -> None:
 
 
 def test_the_largest_entropy_is_that_of_the_response_and_its_own_tokens() -> None:
-    batch = rollouts(
-        [[[0, 0, 0], [0, 0, 0]]], [2, 3], entropies=[[0.2, 0.8, 9.0], [0.1, 0.3, 2.0]], correct=[0, 0]
-    )
+    batch = rollouts([[[0, 0, 0], [0, 0, 0]]], [2, 3], entropies=[[0.2, 0.8, 9.0], [0.1, 0.3, 2.0]], correct=[0, 0])
     wanted = [[-0.06, 0.0, 0.0], [-0.19, -0.17, 0.0]]
     torch.testing.assert_close(RL_ZVP(batch), torch.tensor(wanted, dtype=torch.float64), rtol=0, atol=1e-12)
 
