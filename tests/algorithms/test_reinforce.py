@@ -45,7 +45,7 @@ def test_each_is_grpo_with_settings() -> None:
 
 
 def test_the_spread_is_that_of_the_whole_group() -> None:
-    """Seven of eight are right: with the spread of the others alone, the one that failed would be divided by nothing."""
+    """Seven of eight are right: by the spread of the others alone, the one that failed would be divided by nothing."""
     batch = rollouts([[[1.0]] * 7 + [[0.0]]], [1] * 8)
     spread = (1 / 8) ** 0.5  # sample standard deviation of seven ones and a zero
     assert RLOO(batch, scale="group").flatten().tolist() == pytest.approx(

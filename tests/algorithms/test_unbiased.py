@@ -1,8 +1,8 @@
 """Which estimators follow the gradient of E[reward] - beta KL exactly, by enumeration, and which do not.
 
 A toy language of two letters and an end, at most three tokens: 15 sequences with tabular probabilities. Every pair of
-sequences is a group, weighted by its probability, through the clipped loss on policy. Rewards are dense and terminal, in
-two components; the KL to a reference is in the reward, as a charge on each token.
+sequences is a group, weighted by its probability, through the clipped loss on policy. Rewards are dense and terminal,
+in two components; the KL to a reference is in the reward, as a charge on each token.
 """
 
 from __future__ import annotations

@@ -45,7 +45,8 @@ def remax(
 
     A component that the completion or the greedy one lacks adds nothing. ``kl_credit: one_step`` is what the authors'
     code does; a token then answers for its own KL and not for what it leads to, so ``cumulative`` alone gives the
-    gradient of the sequence's KL. The greedy baseline leaves the gradient unbiased (``clip: null``) and may raise its variance.
+    gradient of the sequence's KL. The greedy baseline leaves the gradient unbiased (with ``clip: null``), and may raise
+    its variance.
 
     Returns (B, T). Paper: ReMax (2310.10505); its code clips at 5.
     """
