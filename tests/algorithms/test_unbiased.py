@@ -21,6 +21,7 @@ from honewise.algorithms import (
     GDPO,
     GRPO_PROCESS,
     REINFORCE_PP,
+    REINFORCE_PP_BASELINE,
     REMAX,
     RL_ZVP,
     RLOO,
@@ -84,7 +85,7 @@ class Language:
             values=self.values[rows],
             greedy=self.rewards.sum(2)[:, :1].expand(2, len(rows)),
             entropies=torch.ones(len(rows), LONGEST, dtype=torch.float64),
-            correct=torch.full((len(rows),), -1),
+            correct=(self.rewards[1, rows].sum(1) > 0.5).long(),
             weights=torch.ones(2, dtype=torch.float64),
             domain=torch.arange(len(rows)) // 2,
         )
@@ -114,7 +115,7 @@ def angle(one: Tensor, other: Tensor) -> float:
         (REINFORCE_PP, {"whitened": "none"}, 1.0),
         (REMAX, {"kl_credit": "cumulative"}, 1.0),
         (GAE, {"lam": 1.0}, 1.0),
-        (RL_ZVP, {"scale": "none", "kappa": "loo", "base": "dense-return"}, 1.0),
+        (RL_ZVP, {"scale": "none", "kappa": "loo", "base": "dense-return", "alpha": 0.0}, 1.0),
     ],
     ids=lambda value: value.name if isinstance(value, Estimator) else "",
 )
@@ -131,6 +132,8 @@ def test_exact(estimator: Estimator, options: dict[str, Any], factor: float, bet
         (GAE, {"lam": 0.5}, 0.0),
         (GAE, {"lam": 1.0, "gamma": 0.8}, 0.0),
         (REINFORCE_PP, {"whitened": "domain"}, 0.0),  # each pair a batch of its own
+        (REINFORCE_PP_BASELINE, {"whitened": "domain"}, 0.0),
+        (RL_ZVP, {"scale": "none", "kappa": "loo", "alpha": 1.0}, 0.0),
         (GRPO_PROCESS, {"scale": "none"}, 0.0),
         (GDPO, {"scale": "none"}, 0.0),
         (RLOO, {"scale": "group"}, 0.0),

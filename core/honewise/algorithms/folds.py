@@ -19,7 +19,7 @@ def folds(groups: Sequence[str], count: int, *, seed: int = 0) -> list[int]:
     Raises ``UserError`` with fewer groups than folds.
 
     >>> folds(["a", "a", "b", "c"], 3)
-    [2, 2, 1, 0]
+    [1, 1, 2, 0]
     """
     names = sorted(set(groups), key=lambda name: sha256(f"{seed}\0{name}".encode()).digest())
     if count < 2 or len(names) < count:
