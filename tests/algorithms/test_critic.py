@@ -155,6 +155,15 @@ def test_a_value_beyond_the_clip_is_not_pushed_further() -> None:
     assert value.grad.item() == 0.0
 
 
+def test_what_is_masked_has_no_gradient_whatever_it_is() -> None:
+    values = torch.tensor([[1.0, math.nan], [math.inf, 2.0]], requires_grad=True)
+    mask = torch.tensor([[True, False], [False, True]])
+    rest = torch.where(mask, 0.5, math.nan)
+    value_loss(values, rest, rest, mask).backward()
+    assert values.grad is not None
+    assert values.grad.tolist() == [[0.25, 0.0], [0.0, 0.75]]
+
+
 def test_explained_variance() -> None:
     returns = torch.tensor([[1.0, 2.0, 3.0, 99.0]])
     mask = torch.tensor([[True, True, True, False]])

@@ -66,10 +66,11 @@ def value_loss(
     All are (B, T); ``old_values`` are those that the advantages were computed with. Give ``mask`` without the rows that
     have no returns. Paper: PPO (1707.06347).
     """
-    error = (values - returns) ** 2
+    value, old, target = (torch.where(mask.bool(), each, 0.0) for each in (values, old_values, returns))
+    error = (value - target) ** 2
     if clip is not None:
-        near_old = old_values + (values - old_values).clamp(-clip, clip)
-        error = torch.maximum(error, (near_old - returns) ** 2)
+        near_old = old + (value - old).clamp(-clip, clip)
+        error = torch.maximum(error, (near_old - target) ** 2)
     return 0.5 * masked_mean(error, mask)
 
 
