@@ -140,6 +140,21 @@ def test_nan_never_appears(estimator: Estimator, seed: int, kind: str) -> None:
 
 
 @EACH
+@settings(max_examples=10, deadline=None)
+@given(seed=SEED)
+def test_who_is_alone_has_nobody_to_be_better_than(estimator: Estimator, seed: int) -> None:
+    if estimator.name in ("remax", "reinforce++", "gae"):
+        return  # their baselines are no others of the group
+    batch = full_rollouts(seed, missing=False)
+    alone = replace(batch, group=torch.arange(len(batch.group)))
+    assert not estimator(alone).any()
+    only = torch.zeros_like(batch.scored[1]).index_fill(0, torch.tensor([0, 4, 8]), True)
+    some = replace(batch, scored=torch.stack([batch.scored[0], only]))  # the second component, once in each group
+    none = replace(batch, scored=torch.stack([batch.scored[0], torch.zeros_like(only)]))
+    close(estimator(some), estimator(none))
+
+
+@EACH
 def test_no_rows_and_no_tokens(estimator: Estimator) -> None:
     batch = full_rollouts(0)
     assert estimator(rows_of(batch, torch.zeros(0, dtype=torch.long))).shape == (0, 7)

@@ -188,6 +188,7 @@ def test_rows_without_tokens_do_not_count_and_nothing_is_0() -> None:
     losses, mask = torch.ones(3, 2), torch.tensor([[True, True], [False, False], [True, False]])
     assert float(aggregate(losses, mask, "seq-mean")) == 1.0
     assert float(aggregate(losses, mask, "constant", length=2)) == 3 / 4
+    assert float(aggregate(losses, mask, "constant", length=6)) == 3 / 12  # what is allowed, not what was sampled
     for how in ("seq-mean", "token-mean", "constant"):
         assert float(aggregate(losses, torch.zeros_like(mask), how, length=2)) == 0.0  # type: ignore[arg-type]
     with pytest.raises(UserError, match="aggregation 'seqmean'; did you mean 'seq-mean'"):
