@@ -8,6 +8,7 @@ from typing import Any
 from honewise.errors import Problem, near
 
 from .explain import given
+from .policy_gradient import ALGORITHMS, FREE
 from .schema import BASE, KINDS, TinySpec
 
 __all__ = ["stage_kinds", "whole_problems"]
@@ -72,6 +73,8 @@ def _stages(stages: Mapping[str, Any]) -> Iterator[Problem]:
         yield from _named(stage.get("from"), f"{path}.from", policies, "earlier stage that trains")
         if kind == "sft":
             yield from _sft(stage, path, earlier)
+        if kind == "rl":
+            yield from _rl(stage, path)
         if kind == "evaluate":
             yield from _evaluate(stage, path, policies)
         if kind in _WRITE_A_POLICY or kind is None:  # one wrong kind is one problem
@@ -90,6 +93,37 @@ def _sft(stage: Mapping[str, Any], path: str, earlier: list[str]) -> Iterator[Pr
         yield Problem(path, "needs steps or seconds")
     if isinstance(seconds, str) and seconds.startswith("as "):
         yield from _named(seconds[3:].strip(), f"{path}.seconds", earlier, "earlier stage")
+
+
+def _rl(stage: Mapping[str, Any], path: str) -> Iterator[Problem]:
+    algorithm, estimator = stage.get("algorithm", "grpo"), stage.get("estimator")
+    own = ALGORITHMS.get(algorithm) if isinstance(algorithm, str) and algorithm not in FREE else None
+    if own is not None and estimator not in (None, own):
+        yield Problem(f"{path}.estimator", f"{algorithm!r} is an estimator itself; leave this out, or use grpo")
+    if algorithm != "ppo":
+        for key in ("critic", "shaping.whiten"):
+            first, _, second = key.partition(".")
+            value = _mapping(stage, first).get(second) if second else stage.get(first)
+            if value not in (None, False):
+                yield Problem(f"{path}.{key}", f"is for algorithm: ppo, not {given(algorithm)}")
+    critic, head = _mapping(stage, "critic"), _mapping(stage, "critic").get("kind", "head") == "head"
+    if head and critic.get("init", "policy") != "policy":
+        yield Problem(f"{path}.critic.init", "a head starts at 0; only a critic with kind: trunk starts from a model")
+    if not head and critic.get("detach"):
+        yield Problem(f"{path}.critic.detach", "is for kind: head; a trunk of its own never moves the policy")
+    yield from _kl(stage, path)
+
+
+def _kl(stage: Mapping[str, Any], path: str) -> Iterator[Problem]:
+    kl = _mapping(stage, "kl")
+    if kl and _mapping(stage, "trainer").get("beta"):
+        yield Problem(f"{path}.kl", "and trainer.beta are two ways to say it, and a KL counts once; keep one of them")
+    adaptive = kl.get("controller", "fixed") == "adaptive"
+    for key in ("target", "unit"):
+        if adaptive and kl.get(key) is None:
+            yield Problem(f"{path}.kl.{key}", "controller: adaptive needs a target and its unit, token or sequence")
+        if not adaptive and kl.get(key) is not None:
+            yield Problem(f"{path}.kl.{key}", "is for controller: adaptive")
 
 
 def _evaluate(stage: Mapping[str, Any], path: str, policies: list[str]) -> Iterator[Problem]:

@@ -264,4 +264,23 @@ def _place(raw: dict[str, Any], folder: Path | None) -> list[Problem]:
     assert isinstance(rewards, dict)
     for name, spec in rewards.items():
         place(spec, "fn", f"rubric.rewards.{name}.fn", tail=":")
+    return problems + _place_critics(raw, find)
+
+
+def _place_critics(raw: Mapping[str, Any], find: Callable[[str], Path | None]) -> list[Problem]:
+    """The same for what a critic starts from, where that is no earlier stage."""
+    problems: list[Problem] = []
+    stages = raw["stages"] if isinstance(raw.get("stages"), dict) else {}
+    names = list(stages)
+    for index, (name, stage) in enumerate(stages.items()):
+        critic = stage.get("critic") if isinstance(stage, dict) else None
+        text = critic.get("init") if isinstance(critic, dict) else None
+        if not isinstance(critic, dict) or not isinstance(text, str) or text in ("policy", *names[:index]):
+            continue
+        found = find(text)
+        if found is not None:
+            critic["init"] = str(found.resolve())
+        else:
+            allowed = near(text, ["policy", *names[:index]])
+            problems.append(Problem(f"stages.{name}.critic.init", f"no earlier stage or folder {text!r}{allowed}"))
     return problems

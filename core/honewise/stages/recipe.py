@@ -23,6 +23,7 @@ from honewise.errors import HonewiseError, Problem, RecipeError, UnknownName, Us
 from honewise.host import PluginHost, get_host
 from honewise.recipes.checks import stage_kinds
 from honewise.recipes.load import load_recipe
+from honewise.recipes.policy_gradient import with_estimator
 from honewise.recipes.schema import Recipe, RubricSpec
 
 from .rubric import make_scorer
@@ -176,7 +177,7 @@ class _Names:
         yield from _told("rubric", lambda: make_scorer(domain, {}, spec, host=self.host).close())
 
     def _estimator(self, stage: Mapping[str, Any], path: str) -> Iterator[Problem]:
-        name, options = stage.get("estimator", "dense-return"), stage.get("estimator_options")
+        name, options = with_estimator(stage)["estimator"], stage.get("estimator_options")
         if not isinstance(name, str):
             return
         try:
