@@ -58,7 +58,7 @@ _STAGE: Mapping[str, Mapping[str, str]] = {
         "num_generations": "set the stage's `samples`",
         "num_generations_eval": "add an `evaluate` stage",
         "generation_batch_size": "set the stage's `prompts` and `samples`",
-        "steps_per_generation": "set `per_device_train_batch_size`; what the device cannot hold is accumulated",
+        "steps_per_generation": "set `per_device_train_batch_size` and the stage's `minibatches`",
         "temperature": "set the stage's `temperature`",
         "top_p": "set the stage's `top_p`",
         "scale_rewards": "set the stage's `scale`",
@@ -71,10 +71,10 @@ _CHOICES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "sft": {"loss_type": ("nll", "dft", "chunked_nll")},
     "grpo": {
         "loss_type": ("grpo", "dr_grpo", "dapo", "bnpo", "cispo", "sapo", "luspo", "vespo"),
-        "importance_sampling_level": ("token", "sequence"),
+        "importance_sampling_level": ("token", "sequence", "sequence_token"),
     },
 }
-"""Words that TRL would only refuse in the first step."""
+"""Words that TRL would only refuse in the first step; ``sequence_token`` is ours."""
 
 
 def check(kind: Kind, arguments: Mapping[str, Any]) -> list[Problem]:
