@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from honewise.errors import UnscoredBudgetExceeded, UserError
-from honewise.progress import Progress
+from honewise.progress import Progress, Silent
 from honewise.recipes.schema import EvaluateStage, PolicySpec, Recipe, RlStage, SftStage
+from honewise.runs.processes import place
 
 from .terminal import TerminalProgress, note, number, print_table, show
 
@@ -42,17 +43,20 @@ def run(
 
     All of the recipe is checked before anything begins. The run stands in runs/NAME; a finished name gets -2, and
     nothing is overwritten. Ctrl-C saves a checkpoint; --resume goes on from it as if nothing had happened.
+
+    Under accelerate launch or torchrun, several processes do the run together and the first one speaks.
     """
     from honewise.models.threads import share_cores
 
     share_cores()
     from honewise.stages.runner import execute, resolve
 
-    changes = overrides or []
-    progress = RewardTable(TerminalProgress())
+    changes, first = overrides or [], place().first
+    progress: Progress = RewardTable(TerminalProgress()) if first else Silent()
     materials = resolve(recipe, changes, progress=progress)
     if dry_run:
-        _plan(materials)
+        if first:
+            _plan(materials)
         return
     command = shlex.join(["honewise", "run", recipe, *changes])
     try:
@@ -60,7 +64,8 @@ def run(
     except (KeyboardInterrupt, UnscoredBudgetExceeded) as stop:
         progress.done()
         why = "interrupted" if isinstance(stop, KeyboardInterrupt) else "stopped: too much could not be scored"
-        note(f"{why}. To go on from the last checkpoint:\n  {command} --resume")
+        if first:
+            note(f"{why}. To go on from the last checkpoint:\n  {command} --resume")
         raise
     except UserError:
         raise
@@ -69,7 +74,8 @@ def run(
         note(f"failed. Once the cause is gone, this goes on from the last checkpoint:\n  {command} --resume")
         raise
     with finished:
-        _summary(finished)
+        if first:
+            _summary(finished)
 
 
 class RewardTable:

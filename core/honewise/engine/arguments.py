@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import os
 import typing
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any, Literal
 
@@ -167,7 +169,20 @@ def _whole(kind: Kind, converted: Mapping[str, Any]) -> list[Problem]:
     if kind == "grpo":
         stand_in |= {"num_generations": 2, "steps_per_generation": 2}
     try:
-        configure(kind, stand_in | dict(converted))
+        with _alone():
+            configure(kind, stand_in | dict(converted))
     except UserError as error:
         return [Problem("", str(error).removeprefix("trainer: "))]
     return []
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """A configuration object meets the other processes of a launcher as soon as it is made; this one is only looked at,
+    and by the wrong means: it says that it is for a CPU."""
+    names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
+    before = {name: os.environ.pop(name) for name in names if name in os.environ}
+    try:
+        yield
+    finally:
+        os.environ.update(before)

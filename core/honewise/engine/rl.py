@@ -23,6 +23,7 @@ from honewise.runs.run import StageContext
 from .actor_critic import detach
 from .callbacks import Interrupt, StepMark, StepWriter, deferred_interrupt
 from .checkpoints import checkpoint_step, newest_checkpoint
+from .processes import wait
 from .rl_setup import make_setup, refuse, rl_arguments
 from .setup import Scores
 from .trainer import CreditTrainer
@@ -136,9 +137,10 @@ def _fix_reference(ctx: StageContext, policy: Policy) -> str:
     An adapter's reference is a copy of the adapter within the model.
     """
     folder = Path(ctx.folder) / REFERENCE_FOLDER
-    if policy.path is None and not (folder / "complete").exists():
+    if ctx.place.first and policy.path is None and not (folder / "complete").exists():
         save_policy(policy, folder)
         (folder / "complete").touch()
+    wait()
     reference = policy.path or str(folder)
     if not policy.adapted:
         policy.model.config._name_or_path = reference

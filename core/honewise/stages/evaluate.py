@@ -47,14 +47,16 @@ def run_evaluate(bench: Workbench, stage: EvaluateStage, ctx: StageContext) -> N
         todo = [setting for setting in settings if setting.of == of and setting.name not in stored]
         if todo:
             _measure(bench, ctx, of, todo, tasks)
-    _compare(ctx, stage, settings)
+    if ctx.place.first:
+        _compare(ctx, stage, settings)
 
 
 def _measure(bench: Workbench, ctx: StageContext, of: str, todo: Sequence[_Setting], tasks: Sequence[Task]) -> None:
     """All that is still to be measured of one policy, which is let go before the next is loaded."""
     policy = bench.policy(of)
     for setting in todo:
-        found = measure(policy, tasks, bench.scorer, setting.how, ctx.progress, f"{ctx.stage}: {setting.name}")
+        what = f"{ctx.stage}: {setting.name}"
+        found = measure(policy, tasks, bench.scorer, setting.how, ctx.progress, what, ctx.place)
         bench.scorer.check_budget(found.scored, bench.recipe.rubric.max_unscored)
         _keep(ctx, setting, found, len(tasks))
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from honewise.contracts import Domain, Scored, Task
 from honewise.metrics import metric_numbers
 from honewise.progress import Progress
+from honewise.runs.processes import Place
 from honewise.runs.rows import RolloutRow
 from honewise.scoring import Row, Scorer
 
@@ -49,30 +50,43 @@ class Measured:
 
 
 def measure(
-    policy: Policy, tasks: Sequence[Task], scorer: Scorer, how: Sampling, progress: Progress, what: str
+    policy: Policy,
+    tasks: Sequence[Task],
+    scorer: Scorer,
+    how: Sampling,
+    progress: Progress,
+    what: str,
+    here: Place | None = None,
 ) -> Measured:
-    """Completions of ``policy`` for ``tasks``, scored. ``what`` names the step to a person."""
+    """Completions of ``policy`` for ``tasks``, scored. ``what`` names the step to a person.
+
+    Of several processes (``here`` says which this is) each does its share; all get the whole, equal to that of one.
+    """
     from honewise.models.sampling import sample
     from honewise.models.text import prompt_text
 
-    progress.start(what, len(tasks) * how.samples)
+    mine = range(here.rank, len(tasks), here.count) if here else range(len(tasks))
+    progress.start(what, len(mine) * how.samples)
     drawn = sample(
         policy,
-        [task.prompt for task in tasks],
+        [tasks[i].prompt for i in mine],
         samples=how.samples,
         temperature=how.temperature,
         top_p=how.top_p,
         max_new_tokens=how.max_new_tokens,
         batch=how.batch,
         seed=how.seed,
+        places=mine,
         progress=progress,
     )
     rows = [
-        Row(task, one.text, one.tokens, one.truncated, group)
-        for group, (task, samples) in enumerate(zip(tasks, drawn, strict=True))
+        Row(tasks[group], one.text, one.tokens, one.truncated, group)
+        for group, samples in zip(mine, drawn, strict=True)
         for one in samples
     ]
     scored = scorer.score(rows)
+    if here is not None and here.count > 1:
+        scored = _together(scored, mine, how.samples)
     prompts = [prompt_text(policy.tokenizer, task.prompt) for task in tasks]
     stored = [
         RolloutRow(result, prompts[index // how.samples], index // how.samples, index % how.samples)
@@ -80,6 +94,14 @@ def measure(
     ]
     progress.done()
     return Measured(stored, numbers_of(scorer.domain, scored))
+
+
+def _together(scored: Sequence[Scored], groups: Sequence[int], samples: int) -> list[Scored]:
+    """The completions of all processes, in the order of their tasks."""
+    from honewise.engine import processes
+
+    parts = [(group, scored[i * samples : (i + 1) * samples]) for i, group in enumerate(groups)]
+    return [one for _, part in sorted(processes.gather(parts), key=lambda each: each[0]) for one in part]
 
 
 def per_task(scored: Sequence[Scored], name: str) -> dict[str, float]:

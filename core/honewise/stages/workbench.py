@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ from honewise.host import PluginHost, get_host
 from honewise.progress import Progress
 from honewise.recipes.schema import BASE, DataSpec, EvaluateStage, Recipe, RlStage, SftStage
 from honewise.runs import manifest
+from honewise.runs.processes import Place
 from honewise.runs.run import Run, StageContext, stage_seed
 from honewise.scoring import Scorer
 
@@ -124,6 +125,7 @@ class Workbench:
     run: Run
     device: str
     progress: Progress
+    place: Place = field(default_factory=Place)
 
     def __enter__(self) -> Workbench:
         return self
@@ -145,7 +147,7 @@ class Workbench:
         folder = self.run.stage_folder(stage)
         folder.mkdir(parents=True, exist_ok=True)
         seed = stage_seed(self.recipe.seed, stage)
-        return StageContext(self.run, stage, folder, seed, self.device, self.progress, resume)
+        return StageContext(self.run, stage, folder, seed, self.device, self.progress, resume, self.place)
 
     def source_of(self, stage: str) -> str:
         """The stage whose policy a training stage starts from, or ``base``."""
@@ -165,9 +167,10 @@ class Workbench:
 
     def policy(self, name: str) -> Policy:
         """The policy that a stage wrote, or the one that the recipe describes."""
+        from honewise.engine import processes
         from honewise.models.policy import load_policy, open_policy
 
-        if self.policy_folder(name).is_dir():
+        if processes.share(self.policy_folder(name).is_dir()):
             return open_policy(self.policy_folder(name), device=self.device)
         if name != BASE:
             raise UserError(f"{self.run.path}: stage {name!r} has no finished policy")
@@ -180,18 +183,23 @@ class Workbench:
         return policy
 
     def keep_policy(self, policy: Policy, name: str) -> None:
-        """Save a finished policy, whole or not at all."""
+        """Save a finished policy, whole or not at all; of several processes the first does."""
+        from honewise.engine import processes
         from honewise.engine.checkpoints import publish
         from honewise.models.policy import save_policy
 
         folder = self.policy_folder(name)
         draft = folder.with_name(f".{folder.name}")
-        shutil.rmtree(draft, ignore_errors=True)  # what a killed process left half done
-        save_policy(policy, draft)
-        publish(draft, folder)
+        if self.place.first:
+            shutil.rmtree(draft, ignore_errors=True)  # what a killed process left half done
+            save_policy(policy, draft)
+            publish(draft, folder)
+        processes.wait()
 
     def note_stage(self, ctx: StageContext, **facts: str | int | None) -> None:
         """Put into the manifest where a stage's policy came from."""
+        if not self.place.first:
+            return
         known = manifest.read(self.run.path).get("stages", {})
         here = {"from": self.source_of(ctx.stage), "seed": ctx.seed, **facts}
         manifest.add(self.run.path, {"stages": {**known, ctx.stage: here}})
