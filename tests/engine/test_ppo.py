@@ -158,6 +158,7 @@ def test_on_the_first_minibatch_the_gradient_is_that_of_reinforce(tmp_path: Path
     assert float(batch["advantages"][mask].std(unbiased=False)) == pytest.approx(1, abs=1e-5)
     trainer.args.steps_per_generation = 1  # all of the batch as one
     found = {name: value for name, value in gradients(trainer, batch).items() if not name.startswith(NAME)}
+    trainer._settle("train")
     numbers = {name: values[-1] for name, values in trainer._metrics["train"].items()}
     assert numbers["approx_kl"] == pytest.approx(0, abs=1e-7)
     assert numbers["clip_ratio/region_mean"] == 0

@@ -26,6 +26,7 @@ from typing import Any
 import tiny_world as world
 import torch
 
+from honewise.algorithms import ESTIMATORS
 from honewise.engine import checkpoints
 from honewise.engine.sft import train_sft
 from honewise.engine.trainer import CreditTrainer
@@ -96,7 +97,10 @@ def main(settings: dict[str, Any]) -> None:
     policy = world.policy(lora=lora)
     ctx = world.context(Path(settings["folder"]), settings["kind"], resume=settings.get("resume", False))
     if settings["kind"] == "rl":
-        trained, _ = world.train(ctx, world.rl_stage(**settings["stage"]), policy)
+        stage = world.rl_stage(**settings["stage"])
+        more = {"domain": world.domain(terms={"vowels": 1.0, "brief": 0.0})} if stage.constraints else {}
+        estimator = next(each for each in ESTIMATORS if each.name == stage.estimator)
+        trained, _ = world.train(ctx, stage, policy, estimator=estimator, **more)
     else:
         pairs = [(task, f"{task.inputs['word']} it is") for task in world.tasks()]
         trained = train_sft(ctx, SftStage(**settings["stage"]), policy, pairs)
@@ -106,8 +110,10 @@ def main(settings: dict[str, Any]) -> None:
         for step, one in numbers.items()
     }
     rollouts = [row.scored.completion.text for row in ctx.store.rollouts(settings["kind"])]
-    print(json.dumps({"weights": digest(policy.model), "steps": trained.steps, "numbers": steady, "texts": rollouts,
-                      "reference": trained.reference}))  # fmt: skip
+    critic = ctx.folder / "critic" / "critic.safetensors"
+    learnt = hashlib.sha256(critic.read_bytes()).hexdigest() if critic.is_file() else None
+    outcome = {"weights": digest(policy.model), "critic": learnt, "steps": trained.steps, "numbers": steady}
+    print(json.dumps({**outcome, "texts": rollouts, "reference": trained.reference}))
 
 
 def forked(settings: dict[str, Any]) -> int:

@@ -39,6 +39,7 @@ class Losses:
     max_completion_length: int
     current_gradient_accumulation_steps: int
     _metrics: Any
+    _sums: dict[str, dict[str, Tensor]]
     _loss_inputs: Mapping[str, Any] | None = None
     _logps: Tensor | None = None
 
@@ -123,7 +124,20 @@ class Losses:
         return spec.coef * found / self._share(inputs["value_items"])
 
     def _note_mean(self, name: str, total: Tensor, count: Tensor) -> None:
-        """A mean over the tokens of all processes, for the log."""
-        both = torch.stack([total.detach().float(), count.float()])
-        both = self.accelerator.reduce(both, reduction="sum")
-        self._metrics["train" if self.model.training else "eval"][name].append(float(both[0] / both[1].clamp(min=1.0)))
+        """A part of a mean over tokens, or rows; the mean is over all parts and processes, once it is logged."""
+        part = torch.stack([total.detach().float(), count.detach().float()])
+        sums = self._sums["train" if self.model.training else "eval"]
+        sums[name] = sums[name] + part if name in sums else part
+
+    def _settle(self, mode: str) -> None:
+        """Means of what was noted go to the log."""
+        sums, self._sums[mode] = self._sums[mode], {}
+        if not sums:
+            return
+        found = self.accelerator.reduce(torch.stack(list(sums.values())), reduction="sum")
+        for name, (total, count) in zip(sums, found.tolist(), strict=True):
+            self._metrics[mode][name].append(total / max(count, 1.0))
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        self._settle("train" if self.model.training else "eval")
+        super().log(logs, start_time)  # type: ignore[misc]

@@ -40,6 +40,7 @@ OVERRIDES: Mapping[str, tuple[str, str]] = {
         "(self, generation_batch)",
         "a generation that is cut into parts keeps the completions of one prompt together",
     ),
+    "log": ("(self, logs, start_time=None)", "means over tokens are taken over all micro-batches and processes"),
     "create_optimizer": ("(self, model=None)", "the critic's weights have parameter groups of their own"),
     "_clip_grad_norm": ("(self, model)", "policy and critic are clipped each by themselves"),
     "_save": (

@@ -61,6 +61,7 @@ class CreditTrainer(Telling, Losses, ExactCheckpoints, ActorCritic, SharedPrompt
         self._wants_greedy = "greedy" in setup.estimator.needs
         self._greedy_ids: list[list[int]] = []
         self._rows: list[RolloutRow] = []
+        self._sums: dict[str, dict[str, Tensor]] = {"train": {}, "eval": {}}
         self._prompt_texts: dict[int, str] = {}
         critic = setup.new_critic() if setup.new_critic is not None else None
         super().__init__(
