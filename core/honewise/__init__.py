@@ -32,7 +32,7 @@ from .errors import HonewiseError, JudgeError, SandboxError, UserError
 from .hookspecs import hookimpl
 
 if TYPE_CHECKING:
-    from .api import LoadedDomain, load_domain, run
+    from .api import LoadedDomain, load_domain, load_judge, run
 
 __version__ = "0.1.0"
 
@@ -65,11 +65,12 @@ __all__ = [
     "Verdict",
     "hookimpl",
     "load_domain",
+    "load_judge",
     "reward",
     "run",
 ]
 
-_LAZY = {"LoadedDomain", "load_domain", "run"}
+_LAZY = {"LoadedDomain", "load_domain", "load_judge", "run"}
 
 
 def __getattr__(name: str) -> Any:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from honewise.errors import UnscoredBudgetExceeded, UserError
+from honewise.errors import BudgetExceeded, JudgeBudgetExceeded, UnscoredBudgetExceeded, UserError
 from honewise.progress import Progress
 from honewise.recipes.schema import EvaluateStage, PolicySpec, Recipe, RlStage, SftStage
 
@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 
 __all__ = ["attach"]
 
+_STOPPED = {
+    KeyboardInterrupt: "interrupted",
+    UnscoredBudgetExceeded: "stopped: too much could not be scored",
+    JudgeBudgetExceeded: "stopped: the judge has cost what it may",
+}
 ROWS = 10
 """Lines of the table of rewards in one stage."""
 
@@ -57,9 +62,9 @@ def run(
     command = shlex.join(["honewise", "run", recipe, *changes])
     try:
         finished = execute(materials, resume=resume, progress=progress, command=command)
-    except (KeyboardInterrupt, UnscoredBudgetExceeded) as stop:
+    except (KeyboardInterrupt, BudgetExceeded) as stop:
         progress.done()
-        why = "interrupted" if isinstance(stop, KeyboardInterrupt) else "stopped: too much could not be scored"
+        why = _STOPPED[type(stop)]
         note(f"{why}. To go on from the last checkpoint:\n  {command} --resume")
         raise
     except UserError:

@@ -24,6 +24,7 @@ class LocalBackend:
         generator: the model; None where it is handed over later by ``attach``.
         batch: most conversations at a time.
         window: seconds to wait for others to come along.
+        awaits_policy: the model is one that trains, lent by its stage.
 
     An attempt has no time limit: a computation cannot be stopped halfway, and nothing is lost by waiting for it.
     """
@@ -36,10 +37,11 @@ class LocalBackend:
         *,
         batch: int = 16,
         window: float = 0.02,
+        awaits_policy: bool = False,
     ) -> None:
         self.model, self.identity = model, identity
         self._generator, self._window = generator, window
-        self.batch = batch
+        self.batch, self.awaits_policy = batch, awaits_policy
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="honewise-local-judge")
         self._waiting: list[tuple[Request, asyncio.Future[Generation]]] = []
         self._worker: asyncio.Task[None] | None = None

@@ -40,7 +40,7 @@ def build_judge(
     else:
         name = POLICY if spec.local is None else str(spec.local.path or spec.local.hub)
         batch = spec.local.batch if spec.local is not None else 16
-        backend = LocalBackend(name, known or name, generator, batch=batch)
+        backend = LocalBackend(name, known or name, generator, batch=batch, awaits_policy=spec.policy is not None)
     local = spec.url is None
     patience = Patience(
         timeout=spec.timeout,

@@ -11,9 +11,9 @@ from honewise.clients.images import as_url
 from honewise.contracts import Generation, JudgeTemplate, Message, Verdict
 from honewise.errors import JudgeError
 
-from .prompt import Prompt, compose
+from .prompt import NOTICE, Prompt, compose, fill
 
-__all__ = ["Answer", "TemplateJudge"]
+__all__ = ["Answer", "TemplateJudge", "plain_request"]
 
 _SHOWN = 160
 _REPAIR = (
@@ -57,7 +57,7 @@ class TemplateJudge:
         seed: int | None = None,
     ) -> None:
         self.client = client
-        self._base = Request((), temperature=temperature, top_p=top_p, max_tokens=max_tokens, seed=seed)
+        self.base = Request((), temperature=temperature, top_p=top_p, max_tokens=max_tokens, seed=seed)
 
     async def __call__(self, template: JudgeTemplate, /, *, images: Sequence[str] = (), **slots: str) -> Verdict:
         return (await self.ask(template, slots, images=images)).verdict
@@ -86,12 +86,12 @@ class TemplateJudge:
         """
         prompt = compose(template, slots)
         request = replace(
-            self._base,
+            self.base,
             messages=({"role": "user", "content": _content(prompt.text, images)},),
             template=template.file,
             template_hash=prompt.template_hash,
             sample=sample,
-            temperature=self._base.temperature if temperature is None else temperature,
+            temperature=self.base.temperature if temperature is None else temperature,
             top_logprobs=top_logprobs,
             schema=template.schema,
         )
@@ -140,6 +140,22 @@ class TemplateJudge:
 
     def __exit__(self, *error: object) -> None:
         self.close()
+
+
+def plain_request(
+    judge: TemplateJudge,
+    text: str,
+    slots: Mapping[str, str],
+    *,
+    images: Sequence[str] = (),
+    template: str = "",
+    template_hash: str = "",
+) -> tuple[str, Request]:
+    """The prompt that a template's ``text`` makes, and the request with it, for a template that has no parser yet."""
+    filled, _ = fill(text, slots)
+    prompt = f"{NOTICE}\n\n{filled}"
+    message: Message = {"role": "user", "content": _content(prompt, images)}
+    return prompt, replace(judge.base, messages=(message,), template=template, template_hash=template_hash)
 
 
 def _content(text: str, images: Sequence[str]) -> str | list[dict[str, object]]:

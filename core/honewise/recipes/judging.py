@@ -101,7 +101,7 @@ class JudgeSpec(_Section):
     extra: dict[str, Any] = Field(default_factory=dict)
     """Further fields of every request, such as `{chat_template_kwargs: {enable_thinking: false}}`."""
     identity: str | None = None
-    """What the cache knows the model as; left out, `model` at `url`. Set it where addresses change and the model stays."""
+    """What the cache knows the model as; left out, `model` at `url`. Say it where only the address changes."""
     timeout: Seconds = 60.0
     """Seconds for one attempt."""
     deadline: Seconds = 300.0
