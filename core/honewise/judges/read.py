@@ -32,7 +32,7 @@ def scale(low: float, high: float, *, label: str = "Score") -> Callable[[str], V
 
     def read(reply: str) -> Verdict:
         said, before = _last(reply, label)
-        text = of.sub("", said).strip(_MARKS + ".")
+        text = of.sub("", said.strip(_MARKS + ".")).strip(_MARKS)
         try:
             number = float(text) if re.fullmatch(r"[+-]?\d+(\.\d+)?", text) else math.nan
         except ValueError:
