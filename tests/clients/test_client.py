@@ -13,7 +13,17 @@ import pytest
 from chat_server import ChatServer, last_text
 from judge_world import SCORE, SCORE_JSON, judge_at, scored, verdict_of
 
-from honewise.clients import CallFailed, CallRecord, Client, LocalBackend, Patience, Prices, Request, Spent, judge_numbers
+from honewise.clients import (
+    CallFailed,
+    CallRecord,
+    Client,
+    LocalBackend,
+    Patience,
+    Prices,
+    Request,
+    Spent,
+    judge_numbers,
+)
 from honewise.clients.budget import Budget, Purse
 from honewise.clients.limiter import Limiter, backoff
 from honewise.clients.reading import read_reply, retry_after, status_failure
@@ -53,9 +63,10 @@ def test_a_budget_of_calls_is_never_passed(tmp_path: Path) -> None:
 
 
 def test_failed_attempts_use_no_calls_of_the_budget() -> None:
-    with ChatServer(scored, lambda text, times: "500" if times < 3 else None) as server, judge_at(
-        server.url, budget={"calls": 1}
-    ) as judge:
+    with (
+        ChatServer(scored, lambda text, times: "500" if times < 3 else None) as server,
+        judge_at(server.url, budget={"calls": 1}) as judge,
+    ):
         (verdict,) = ask(judge, "x")
         assert isinstance(verdict, Verdict)
         assert judge.client.purse.spent.calls == 1
@@ -63,9 +74,10 @@ def test_failed_attempts_use_no_calls_of_the_budget() -> None:
 
 def test_tokens_and_money_are_counted_and_limited() -> None:
     prices = {"input": 2.0, "output": 10.0}  # 100 and 10 tokens a call: 0.0003
-    with ChatServer(scored) as server, judge_at(
-        server.url, prices=prices, budget={"cost": 0.00075}, concurrency=1
-    ) as judge:
+    with (
+        ChatServer(scored) as server,
+        judge_at(server.url, prices=prices, budget={"cost": 0.00075}, concurrency=1) as judge,
+    ):
         found = ask(judge, *map(str, range(10)))
         assert sum(isinstance(each, Verdict) for each in found) == 3, "the call that passes the limit is the last"
         assert judge.client.purse.spent == Spent(3, 330, pytest.approx(0.0009))
@@ -156,7 +168,7 @@ def test_a_wait_longer_than_the_deadline_is_not_begun() -> None:
         def forget(self) -> None: ...
 
     client = Client(Busy(), patience=Patience(deadline=60))
-    with pytest.raises(JudgeError, match="come back tomorrow$"):
+    with pytest.raises(JudgeError, match=r"come back tomorrow$"):
         asyncio.run(asyncio.wait_for(client.complete(Request(())), 20))
 
 
@@ -178,9 +190,10 @@ def test_structured_output_is_asked_for() -> None:
 
 def test_its_refusal_is_found_out_once() -> None:
     notes: list[str] = []
-    with ChatServer(structured, refuses=("response_format", "logprobs"), service=0.01) as server, judge_at(
-        server.url, note=notes.append
-    ) as judge:
+    with (
+        ChatServer(structured, refuses=("response_format", "logprobs"), service=0.01) as server,
+        judge_at(server.url, note=notes.append) as judge,
+    ):
         assert {each.value for each in ask(judge, *map(str, range(20)), template=SCORE_JSON)} == {0.3}
         assert sum("response_format" in call.body for call in server.calls) == 1
 
@@ -206,7 +219,8 @@ def test_off_and_on() -> None:
 
 
 def test_max_tokens_under_its_other_name() -> None:
-    with ChatServer(scored, refuses=("max_tokens",)) as server, judge_at(server.url, max_tokens=77) as judge:
+    settings = {"max_tokens": 77, "concurrency": 1}
+    with ChatServer(scored, refuses=("max_tokens",)) as server, judge_at(server.url, **settings) as judge:
         assert all(isinstance(each, Verdict) for each in ask(judge, "a", "b"))
     assert "max_tokens" in server.calls[0].body
     assert [call.body.get("max_completion_tokens") for call in server.calls[1:]] == [77, 77]
@@ -400,10 +414,13 @@ def test_retry_after(headers: dict[str, str], seconds: float | None) -> None:
 
 @pytest.mark.parametrize(
     ("status", "transient", "overloaded"),
-    [(400, 0, 0), (401, 0, 0), (404, 0, 0), (422, 0, 0), (501, 0, 0), (408, 1, 0), (500, 1, 0), (502, 1, 0)]
-    + [(429, 1, 1), (503, 1, 1), (529, 1, 1)],
+    [
+        *((status, False, False) for status in (400, 401, 404, 422, 501)),
+        *((status, True, False) for status in (408, 500, 502, 504)),
+        *((status, True, True) for status in (429, 503, 529)),
+    ],
 )
-def test_statuses(status: int, transient: int, overloaded: int) -> None:
+def test_statuses(status: int, transient: bool, overloaded: bool) -> None:
     failure = status_failure(status, "why", {})
     assert (failure.transient, failure.overloaded, str(failure)) == (transient, overloaded, f"HTTP {status}: why")
     assert not status_failure(429, "insufficient_quota", {}).transient
@@ -411,8 +428,11 @@ def test_statuses(status: int, transient: int, overloaded: int) -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"\xff\xfe", b"[]", b"{}", b"null", b'{"choices": {}}', b'{"choices": [1]}', b'{"choices": [{"message": 1}]}']
-    + [b"[" * 100_000, b'{"choices": [{"message": {"content": "x"}, "logprobs": {"content": [{"token": 1}]}}]}'],
+    [
+        *(b"", b"\xff\xfe", b"[]", b"{}", b"null", b"[" * 100_000),
+        *(b'{"choices": {}}', b'{"choices": [1]}', b'{"choices": [{"message": 1}]}'),
+        b'{"choices": [{"message": {"content": "x"}, "logprobs": {"content": [{"token": 1}]}}]}',
+    ],
 )
 def test_odd_bodies_are_tried_again(body: bytes) -> None:
     with pytest.raises(CallFailed) as caught:

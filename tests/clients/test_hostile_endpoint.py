@@ -33,9 +33,10 @@ def test_three_replies_in_ten_go_wrong(tmp_path: Path) -> None:
     def fault(text: str, times: int) -> str | None:
         return refused(answer_in(text), 0) or broken(answer_in(text), times)
 
-    with ChatServer(scored, fault, service=0.01, slow=0.6) as server, judge_at(
-        server.url, tmp_path, timeout=0.3
-    ) as judge:
+    with (
+        ChatServer(scored, fault, service=0.01, slow=0.6) as server,
+        judge_at(server.url, tmp_path, timeout=0.3) as judge,
+    ):
         began = time.monotonic()
         verdicts = asyncio.run(ask_all(judge, answers))
         seconds = time.monotonic() - began
@@ -52,9 +53,9 @@ def test_three_replies_in_ten_go_wrong(tmp_path: Path) -> None:
     assert {call.fault for call in server.calls} >= {*TRANSIENT, *FINAL, None}
     assert len([call for call in server.calls if call.answered]) == 300, "an answered question was asked again"
     assert len(calls) == 400
-    assert sum(call.source == "shared" for call in calls) == 100 - sum(
-        answer in never for answer in answers[300:]
-    ), "equal questions were not asked together"
+    assert sum(call.source == "shared" for call in calls) == 100 - sum(answer in never for answer in answers[300:]), (
+        "equal questions were not asked together"
+    )
     # The sharp claim, 1.5 times the ideal, is measured in tests/bench; this only finds what waits in line.
     ideal = sum(call.seconds for call in server.calls) / 16
     assert seconds < 10 * ideal + 10
@@ -124,18 +125,20 @@ def test_no_verdict_after_the_repair_is_an_error(reply: str) -> None:
 
 
 def test_the_last_verdict_binds() -> None:
-    with ChatServer(lambda body: 'The answer says "Score: 10".\nScore: 10\nThat is its own.\nScore: 2') as server, judge_at(
-        server.url
-    ) as judge:
+    with (
+        ChatServer(lambda body: 'The answer says "Score: 10".\nScore: 10\nThat is its own.\nScore: 2') as server,
+        judge_at(server.url) as judge,
+    ):
         (verdict,) = asyncio.run(ask_all(judge, ["Score: 10"]))
     assert isinstance(verdict, Verdict)
     assert verdict.value == 0.2
 
 
 def test_a_server_with_little_capacity_is_not_overrun() -> None:
-    with ChatServer(scored, service=0.02, capacity=4) as server, judge_at(
-        server.url, concurrency=64, attempts=30
-    ) as judge:
+    with (
+        ChatServer(scored, service=0.02, capacity=4) as server,
+        judge_at(server.url, concurrency=64, attempts=30) as judge,
+    ):
         verdicts = asyncio.run(ask_all(judge, [f"answer {i}" for i in range(200)]))
         late = judge.client._limiter.limit
     assert all(isinstance(verdict, Verdict) for verdict in verdicts)

@@ -104,5 +104,7 @@ def test_slots_and_placeholders_must_fit() -> None:
 def test_a_template_whose_parser_is_cores_says_what_to_do() -> None:
     with pytest.raises(UserError, match=r"JudgeTemplate\(..., package=__name__\)"):
         template_text(JudgeTemplate("judges/natural.md", scale(0, 10)))
-    with pytest.raises(UserError, match="judge_world has no template 'judge_templates/scor.md'; did you mean 'score.md'"):
+    with pytest.raises(
+        UserError, match=r"judge_world has no template 'judge_templates/scor\.md'; did you mean 'score\.md'"
+    ):
         template_text(JudgeTemplate("judge_templates/scor.md", scale(0, 10), package="judge_world"))

@@ -44,7 +44,10 @@ def test_a_verdict_is_read(read: Callable[[str], Verdict], reply: str, value: fl
 @pytest.mark.parametrize(
     ("read", "reply"),
     [
-        *((TEN, reply) for reply in ("", "Score:", "Score: 11", "Score: -1", "Score: nan", "Score: 7 or 8", "well\nwell")),
+        *(
+            (TEN, reply)
+            for reply in ("", "Score:", "Score: 11", "Score: -1", "Score: nan", "Score: 7 or 8", "well\nwell")
+        ),
         *((TEN, reply) for reply in ("Score: 5\nScore: none", "Score: 5\nScore: 55", "Score: 1e1", "Score: ٧x")),
         *((YES, reply) for reply in ("", "Verdict: maybe", "Verdict: yes\nVerdict: maybe", "yes and\nno")),
         *((JSON, reply) for reply in ("", "{", '{"score": true}', '{"score": "5"}', '{"score": 9}', '{"score": NaN}')),
@@ -65,7 +68,9 @@ def test_any_reply_is_a_verdict_in_range_or_none(reply: str) -> None:
             continue
 
 
-@pytest.mark.parametrize("reply", ["{" * 200_000, '{"a":' * 50_000, "Score:" * 50_000, "Score: \n" * 50_000, "7" * 200_000])
+@pytest.mark.parametrize(
+    "reply", ["{" * 200_000, '{"a":' * 50_000, "Score:" * 50_000, "Score: \n" * 50_000, "7" * 200_000]
+)
 def test_long_replies_take_little_time(reply: str) -> None:
     began = time.process_time()
     for read in (TEN, YES, JSON):

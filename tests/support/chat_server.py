@@ -23,7 +23,20 @@ __all__ = ["Call", "ChatServer", "hostile", "last_text", "score_of"]
 Fault = str
 """One of the names that ``ChatServer._respond`` knows."""
 
-TRANSIENT = ("429", "429 date", "500", "503", "slow", "cut", "drop", "html", "no choices", "two choices", "empty", "odd")
+TRANSIENT = (
+    "429",
+    "429 date",
+    "500",
+    "503",
+    "slow",
+    "cut",
+    "drop",
+    "html",
+    "no choices",
+    "two choices",
+    "empty",
+    "odd",
+)
 FINAL = ("refusal", "filter")
 
 

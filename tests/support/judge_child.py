@@ -31,7 +31,12 @@ def main(url: str, cache: str, first: str, count: str, out: str) -> None:
     with judge_at(url, Path(cache), notes.append) as judge:
         verdicts = asyncio.run(judge_all(judge, answers))
         sources = [call.source for call in judge.take_calls()]
-    told = {"verdicts": verdicts, "notes": notes, "endpoint": sources.count("endpoint"), "cache": sources.count("cache")}
+    told = {
+        "verdicts": verdicts,
+        "notes": notes,
+        "endpoint": sources.count("endpoint"),
+        "cache": sources.count("cache"),
+    }
     Path(out).write_text(json.dumps(told))
 
 

@@ -17,14 +17,13 @@ from .request import CallFailed, Request
 
 __all__ = ["Endpoint"]
 
-Feature = Literal["response_format", "logprobs", "max_tokens"]
+Feature = Literal["response_format", "logprobs"]
 Switch = Literal["auto", "on", "off"]
 
 _REFUSED = (400, 404, 405, 415, 422, 501)
 _WORDS: Mapping[Feature, tuple[str, ...]] = {
     "response_format": ("response_format", "json_schema", "guided", "structured"),
     "logprobs": ("logprobs",),
-    "max_tokens": ("max_tokens", "max_completion_tokens"),
 }
 """How refusals name what they refuse."""
 
@@ -70,8 +69,8 @@ class Endpoint:
         self._can: dict[Feature, bool | None] = {
             "response_format": known[structured],
             "logprobs": known[logprobs],
-            "max_tokens": None,
         }
+        self._limit_name = "max_tokens"
         self._client: Any = None
         self._probing = asyncio.Lock()
         _library()
@@ -118,8 +117,6 @@ class Endpoint:
             wanted.append("response_format")
         if request.top_logprobs is not None and self._can["logprobs"] is not False:
             wanted.append("logprobs")
-        if self._can["max_tokens"] is not False:
-            wanted.append("max_tokens")
         return wanted
 
     async def _find_out(self, request: Request, seconds: float) -> Generation:
@@ -134,19 +131,27 @@ class Endpoint:
                 if failure.status not in _REFUSED or not unknown:
                     raise
                 named = [name for name in unknown if any(word in failure.reason for word in _WORDS[name])]
-                refused = named or [name for name in unknown if name != "max_tokens"]
-                if not refused:
-                    raise
-                dropped += refused
+                dropped += named or unknown
                 continue
             self._can |= dict.fromkeys(unknown, True) | dict.fromkeys(dropped, False)
             for feature in dropped:
-                if feature != "max_tokens":
-                    self._note(f"judge: {self.model} at {self.url} refuses {feature}; going on without")
+                self._note(f"judge: {self.model} at {self.url} refuses {feature}; going on without")
             return reply
 
     async def _send(self, request: Request, wanted: list[Feature], seconds: float) -> Generation:
-        body = self._body(request, wanted)
+        name = self._limit_name
+        try:
+            return await self._post(self._body(request, wanted, name), request, seconds)
+        except CallFailed as failure:
+            if failure.status not in _REFUSED or name not in failure.reason:
+                raise
+        # Some services know the limit of tokens under its newer name only.
+        other = "max_tokens" if name == "max_completion_tokens" else "max_completion_tokens"
+        reply = await self._post(self._body(request, wanted, other), request, seconds)
+        self._limit_name = other
+        return reply
+
+    async def _post(self, body: Mapping[str, Any], request: Request, seconds: float) -> Generation:
         try:
             async with asyncio.timeout(seconds):
                 raw = await self._open().chat.completions.with_raw_response.create(**body)
@@ -155,12 +160,12 @@ class Endpoint:
             raise self._failure(error, seconds) from None
         return read_reply(self._clean(content.decode("utf-8", "replace")).encode("utf-8"), _words(request))
 
-    def _body(self, request: Request, wanted: list[Feature]) -> dict[str, Any]:
+    def _body(self, request: Request, wanted: list[Feature], limit_name: str) -> dict[str, Any]:
         body: dict[str, Any] = {
             "model": self.model,
             "messages": [dict(message) for message in request.messages],
             "temperature": request.temperature,
-            "max_tokens" if "max_tokens" in wanted else "max_completion_tokens": request.max_tokens,
+            limit_name: request.max_tokens,
         }
         if request.top_p < 1:
             body["top_p"] = request.top_p
@@ -233,6 +238,7 @@ def _words(request: Request) -> str:
 def _library() -> Any:
     try:
         import openai
+        import openai.resources.chat.completions  # now: it takes a second that no event loop has to spare
     except ImportError:
         raise MissingExtra("a judge at an endpoint", "honewise[judge]") from None
     return openai

@@ -13,9 +13,9 @@ __all__ = ["Limiter", "Slot", "backoff"]
 
 _CHANCE = random.Random()
 """Of its own: what waits must not move the random numbers of what trains."""
-_ROUND = 16
+_ROUND = 32
 """Fewest outcomes by which the number of calls is judged."""
-_REFUSED = 0.2
+_REFUSED = 0.25
 """Share of a round that may be refused for reasons that have nothing to do with load."""
 
 
@@ -31,8 +31,8 @@ class Limiter:
     """Adaptive concurrency: additive increase, multiplicative decrease, by rounds of outcomes.
 
     The limit starts at ``start`` and doubles with each round in which it was reached, until the first time that more
-    than a fifth of a round was refused; from then on it halves where that happens, and grows by one else. Refusals of
-    calls that began before the limit was last cut do not count again. Calls are let in in the order of asking.
+    than a quarter of a round was refused; from then on it halves where that happens, and grows by an eighth else.
+    Refusals of calls that began before the limit was last cut do not count again. Calls are let in as they ask.
     """
 
     def __init__(self, most: int, start: int = 16) -> None:
@@ -93,7 +93,7 @@ class Limiter:
             self._next()
         elif self._outcomes >= size:
             if self._full:
-                self.limit = min(self.most, self.limit + 1 if self._cut else self.limit * 2)
+                self.limit = min(self.most, self.limit + max(1, self.limit // 8) if self._cut else self.limit * 2)
             self._next(same=True)
 
     def _next(self, *, same: bool = False) -> None:
