@@ -78,6 +78,8 @@ class ChatServer:
     usage: bool = True
     calls: list[Call] = field(default_factory=list)
     models: tuple[str, ...] = ("tiny",)
+    key: str | None = None
+    """The one key that is let in; None lets everybody in."""
     busiest: int = 0
 
     def __enter__(self) -> ChatServer:
@@ -143,6 +145,9 @@ class ChatServer:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
         headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:])}
         raw = await reader.readexactly(int(headers.get("content-length", 0)))
+        if self.key is not None and headers.get("authorization") != f"Bearer {self.key}":
+            await _send(writer, 401, '{"error": {"message": "no such key"}}')
+            return True
         if head[0].startswith("GET"):
             await _send(writer, 200, json.dumps({"data": [{"id": name} for name in self.models]}))
             return True

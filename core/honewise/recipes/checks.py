@@ -35,8 +35,9 @@ def judge_problems(raw: Mapping[str, Any], *, alone: bool = False) -> Iterator[P
     yield from _one_of(judge, "local", ("hub", "path"), "judge.local")
     if judge.get("url") is not None and judge.get("model") is None:
         yield Problem("judge.model", "is missing: an endpoint is asked for a model by name")
-    for key in ("model", "api_key_env", "structured", "extra"):
-        if judge.get("url") is None and judge.get(key) is not None and len(judge.keys() & {"local", "policy"}):
+    elsewhere = judge.get("local") is not None or judge.get("policy") is not None
+    for key in ("model", "api_key_env", "extra"):
+        if judge.get("url") is None and elsewhere and judge.get(key):
             yield Problem(f"judge.{key}", "is for an endpoint, and no url is given")
     if judge.get("policy") is not None:
         if alone:
