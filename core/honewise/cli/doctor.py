@@ -26,6 +26,7 @@ from .terminal import clean, print_json, show
 __all__ = ["attach"]
 
 _LIGHT = ("pluggy", "packaging", "pydantic", "PyYAML", "typer", "rich")
+_JUDGE = ("openai",)
 _TRAIN = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "evaluate", "tokenizers", "jinja2")
 
 
@@ -149,7 +150,7 @@ def _versions() -> dict[str, str | None]:
     from honewise import __version__
 
     found: dict[str, str | None] = {"python": platform.python_version(), "honewise": __version__}
-    for name in (*_LIGHT, *_TRAIN):
+    for name in (*_LIGHT, *_JUDGE, *_TRAIN):
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
@@ -161,6 +162,8 @@ def _print_versions() -> None:
     found = _versions()
     show(f"honewise {found['honewise']}, Python {found['python']} at {sys.executable}")
     show("  " + ", ".join(f"{name} {found[name] or 'is missing'}" for name in _LIGHT))
+    client = f"openai {found['openai']}" if found["openai"] else "not installed: pip install 'honewise[judge]'"
+    show(f"  judges at endpoints: {client}")
     absent = [name for name in _TRAIN if found[name] is None]
     present = [f"{name} {found[name]}" for name in _TRAIN if found[name]]
     if not absent:

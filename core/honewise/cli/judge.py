@@ -7,6 +7,7 @@ import hashlib
 import re
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -119,10 +120,8 @@ def cache(
     from honewise.clients import Cache, default_path
 
     file = path or default_path()
-    if not file.is_file():
-        if path is not None:
-            raise UserError(f"--path {path}: there is no cache")
-        file.parent.mkdir(parents=True, exist_ok=True)
+    if path is not None and not file.is_file():
+        raise UserError(f"--path {path}: there is no cache")
     which: dict[str, Any] = {
         "unused_for": None if unused_for is None else _duration(unused_for),
         "model": model,
@@ -131,12 +130,12 @@ def cache(
     size = None if largest is None else _size(largest)
     if prune and size is None and not any(value is not None for value in which.values()):
         raise UserError("--prune forgets what --unused-for, --model, --template or --largest select; name one of them")
-    store = Cache(file)
-    try:
-        gone = store.prune(largest=size, **which) if prune else None
-        entries = store.summary(**({} if prune else which))
-    finally:
-        store.close()
+    gone: int | None = 0 if prune else None
+    entries: list[CacheEntry] = []
+    if file.is_file():
+        with closing(Cache(file)) as store:
+            gone = store.prune(largest=size, **which) if prune else None
+            entries = store.summary(**({} if prune else which))
     if as_json:
         rows = [_entry(each) for each in entries]
         print_json({"path": str(file), "forgotten": gone, "entries": rows, "bytes": sum(row["bytes"] for row in rows)})
