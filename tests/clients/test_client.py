@@ -165,8 +165,6 @@ def test_a_wait_longer_than_the_deadline_is_not_begun() -> None:
 
         async def aclose(self) -> None: ...
 
-        def forget(self) -> None: ...
-
     client = Client(Busy(), patience=Patience(deadline=60))
     with pytest.raises(JudgeError, match=r"come back tomorrow$"):
         asyncio.run(asyncio.wait_for(client.complete(Request(())), 20))

@@ -4,6 +4,7 @@ scored by a failure."""
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -135,12 +136,18 @@ def test_the_last_verdict_binds() -> None:
 
 
 def test_a_server_with_little_capacity_is_not_overrun() -> None:
+    async def ask(judge: TemplateJudge) -> tuple[list[Any], int]:
+        questions = [judge(SCORE, question="Which?", answer=f"answer {i}") for i in range(200)]
+        found = await asyncio.gather(*questions, return_exceptions=True)
+        limit = judge.client._desks.here().limiter.limit
+        await judge.aclose()
+        return found, limit
+
     with (
         ChatServer(scored, service=0.02, capacity=4) as server,
         judge_at(server.url, concurrency=64, attempts=30) as judge,
     ):
-        verdicts = asyncio.run(ask_all(judge, [f"answer {i}" for i in range(200)]))
-        late = judge.client._limiter.limit
+        verdicts, late = asyncio.run(ask(judge))
     assert all(isinstance(verdict, Verdict) for verdict in verdicts)
     assert late < 16, "the limit never came down"
 
@@ -151,7 +158,7 @@ def test_a_cancelled_question_is_still_kept(tmp_path: Path) -> None:
         await asyncio.sleep(0.1)
         question.cancel()
         await asyncio.gather(question, return_exceptions=True)
-        while judge.client._flights:
+        while judge.client._desks.here().flights:
             await asyncio.sleep(0.01)
         assert (await judge(SCORE, question="Which?", answer="x")).value == verdict_of("x")
         await judge.aclose()
@@ -165,3 +172,21 @@ def test_from_one_event_loop_to_the_next(tmp_path: Path) -> None:
     with ChatServer(scored) as server, judge_at(server.url, tmp_path) as judge:
         for answer in "abc":
             assert asyncio.run(judge(SCORE, question="Which?", answer=answer)).value == verdict_of(answer)
+
+
+def test_from_two_event_loops_at_once(tmp_path: Path) -> None:
+    """As when one scorer is still closing its connections while the next one asks."""
+    with ChatServer(scored, hostile(0.3), service=0.01, slow=0.2) as server, judge_at(server.url, tmp_path) as judge:
+        found: dict[int, list[Any]] = {}
+
+        def work(number: int) -> None:
+            found[number] = asyncio.run(ask_all(judge, [f"{number}/{i}" for i in range(60)]))
+
+        threads = [threading.Thread(target=work, args=(number,)) for number in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+    for number, verdicts in found.items():
+        assert [each.value for each in verdicts] == [verdict_of(f"{number}/{i}") for i in range(60)]
+    assert len(found) == 3

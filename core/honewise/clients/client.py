@@ -7,7 +7,7 @@ import contextlib
 import sqlite3
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from honewise.contracts import Generation
 from honewise.errors import JudgeBudgetExceeded, JudgeError
@@ -16,6 +16,7 @@ from .budget import Budget, Purse, Spent
 from .cache import Cache
 from .ledger import CallRecord, Ledger, Prices
 from .limiter import Limiter, backoff
+from .loops import PerLoop
 from .request import Backend, CallFailed, Request
 
 __all__ = ["Client", "Patience"]
@@ -46,8 +47,22 @@ class _Answer:
     record: CallRecord
 
 
+@dataclass(slots=True)
+class _Desk:
+    """What belongs to one event loop: the questions under way, and how many of them at a time."""
+
+    limiter: Limiter
+    flights: dict[str, asyncio.Task[_Answer]] = field(default_factory=dict)
+
+    def landed(self, key: str, done: asyncio.Task[_Answer]) -> None:
+        if self.flights.get(key) is done:
+            del self.flights[key]
+        with contextlib.suppress(asyncio.CancelledError):
+            done.exception()  # looked at, so that one whose callers have all gone is no complaint
+
+
 class Client:
-    """A model with everything around it. Safe to use from one event loop after another, not from two at once.
+    """A model with everything around it. May be used from several event loops; equal questions meet within one.
 
     Args:
         backend: makes single attempts.
@@ -74,9 +89,7 @@ class Client:
         self.prices = prices or Prices()
         self.ledger = Ledger()
         self._note = note
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._limiter = Limiter(self.patience.concurrency)
-        self._flights: dict[str, asyncio.Task[_Answer]] = {}
+        self._desks: PerLoop[_Desk] = PerLoop(lambda: _Desk(Limiter(self.patience.concurrency)))
         self._answered = 0.0
         """When the last answer came."""
         self._down: CallFailed | None = None
@@ -91,13 +104,13 @@ class Client:
 
         Raises ``JudgeError`` where there is no answer after all attempts, and ``JudgeBudgetExceeded``.
         """
-        self._bind()
+        desk = self._desks.here()
         key = request.key(self.backend.identity)
-        flight = self._flights.get(key)
+        flight = desk.flights.get(key)
         if flight is None:
-            flight = asyncio.get_running_loop().create_task(self._answer(key, request))
-            self._flights[key] = flight
-            flight.add_done_callback(lambda done: self._landed(key, done))
+            flight = asyncio.get_running_loop().create_task(self._answer(desk, key, request))
+            desk.flights[key] = flight
+            flight.add_done_callback(lambda done: desk.landed(key, done))
             answer = await asyncio.shield(flight)
             return answer.reply, answer.record
         record = self._record(key, request)
@@ -115,11 +128,13 @@ class Client:
 
     async def aclose(self) -> None:
         """Let go of what belongs to the running event loop; calls under way are given up."""
-        for flight in list(self._flights.values()):
-            flight.cancel()
-        await asyncio.gather(*self._flights.values(), return_exceptions=True)
+        desk = self._desks.leave()
+        if desk is not None:
+            flights = list(desk.flights.values())
+            for flight in flights:
+                flight.cancel()
+            await asyncio.gather(*flights, return_exceptions=True)
         await self.backend.aclose()
-        self._loop = None
 
     def charge(self, spent: Spent) -> None:
         """Count what was spent before."""
@@ -127,7 +142,7 @@ class Client:
 
     # one question
 
-    async def _answer(self, key: str, request: Request) -> _Answer:
+    async def _answer(self, desk: _Desk, key: str, request: Request) -> _Answer:
         record = self._record(key, request)
         self.ledger.add(record)
         kept = await self._look_up(key)
@@ -136,7 +151,7 @@ class Client:
             return _Answer(kept, record)
         asked = time.monotonic()
         try:
-            reply = await self._obtain(request, record)
+            reply = await self._obtain(desk.limiter, request, record)
         except JudgeBudgetExceeded as error:
             record.source, record.reason = "refused", str(error)
             raise
@@ -150,14 +165,14 @@ class Client:
         await self._keep(key, request, reply, record.cost)
         return _Answer(reply, record)
 
-    async def _obtain(self, request: Request, record: CallRecord) -> Generation:
+    async def _obtain(self, limiter: Limiter, request: Request, record: CallRecord) -> Generation:
         """Attempts, until one succeeds or there is no point in another. A wait between two holds no place."""
         patience = self.patience
         let_out = failing = None
         reached = 0
         try:
             while True:
-                async with self._limiter.slot() as slot:
+                async with limiter.slot() as slot:
                     let_out = let_out or time.monotonic()
                     self._refuse_while_down()
                     record.attempts += 1
@@ -253,19 +268,3 @@ class Client:
 
     def _record(self, key: str, request: Request) -> CallRecord:
         return CallRecord(request.template, request.template_hash, self.backend.model, key)
-
-    def _landed(self, key: str, done: asyncio.Task[_Answer]) -> None:
-        if self._flights.get(key) is done:
-            del self._flights[key]
-        with contextlib.suppress(asyncio.CancelledError):
-            done.exception()  # looked at, so that one whose callers have all gone is no complaint
-
-    def _bind(self) -> None:
-        """What waits on an event loop is made anew where that loop is another than before."""
-        loop = asyncio.get_running_loop()
-        if self._loop is loop:
-            return
-        self._loop = loop
-        self._flights = {}
-        self._limiter = Limiter(self.patience.concurrency)
-        self.backend.forget()

@@ -7,11 +7,13 @@ import contextlib
 import json
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from honewise.contracts import Generation
 from honewise.errors import MissingExtra, UserError
 
+from .loops import PerLoop
 from .reading import read_reply, status_failure
 from .request import CallFailed, Request
 
@@ -29,6 +31,15 @@ _WORDS: Mapping[Feature, tuple[str, ...]] = {
 
 _NO_KEY = "none"
 """Sent where no key is configured: the library wants one, endpoints of one's own look at none."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Session:
+    """What belongs to one event loop."""
+
+    client: Any
+    probing: asyncio.Lock
+    """Held while a call finds out what the endpoint refuses."""
 
 
 class Endpoint:
@@ -71,8 +82,7 @@ class Endpoint:
             "logprobs": known[logprobs],
         }
         self._limit_name = "max_tokens"
-        self._client: Any = None
-        self._probing = asyncio.Lock()
+        self._sessions: PerLoop[_Session] = PerLoop(self._open)
         _library()
         self._key()
 
@@ -81,26 +91,21 @@ class Endpoint:
         wanted = self._wanted(request)
         if all(self._can[feature] is not None for feature in wanted):
             return await self._send(request, wanted, seconds)
-        async with self._probing:  # one call finds out what is refused; the others wait for it
+        async with self._sessions.here().probing:  # one call finds out what is refused; the others wait for it
             return await self._find_out(request, seconds)
 
     async def aclose(self) -> None:
-        """Close the connections; the next call opens new ones, on whatever event loop it runs."""
-        client = self._client
-        self.forget()
-        if client is not None:
+        """Close the connections of the running event loop; the next call opens new ones."""
+        session = self._sessions.leave()
+        if session is not None:
             with contextlib.suppress(Exception):
-                await client.close()
-
-    def forget(self) -> None:
-        """Leave the connections to an event loop that is gone."""
-        self._client, self._probing = None, asyncio.Lock()
+                await session.client.close()
 
     async def models(self, seconds: float = 10.0) -> list[str]:
         """The names of the models that the endpoint lists; empty where it keeps no list. Raises ``CallFailed``."""
         try:
             async with asyncio.timeout(seconds):
-                raw = await self._open().models.with_raw_response.list()
+                raw = await self._sessions.here().client.models.with_raw_response.list()
                 body: bytes = raw.content
         except Exception as error:
             failure = self._failure(error, seconds)
@@ -154,7 +159,7 @@ class Endpoint:
     async def _post(self, body: Mapping[str, Any], request: Request, seconds: float) -> Generation:
         try:
             async with asyncio.timeout(seconds):
-                raw = await self._open().chat.completions.with_raw_response.create(**body)
+                raw = await self._sessions.here().client.chat.completions.with_raw_response.create(**body)
                 content: bytes = raw.content
         except Exception as error:
             raise self._failure(error, seconds) from None
@@ -180,15 +185,14 @@ class Endpoint:
             body["extra_body"] = self._extra
         return body
 
-    def _open(self) -> Any:
-        if self._client is None:
-            openai = _library()
-            # The library would send an organisation and a project of the environment's to whatever address this is.
-            absent = {"OpenAI-Organization": openai.omit, "OpenAI-Project": openai.omit}
-            self._client = openai.AsyncOpenAI(
-                base_url=self.url, api_key=self._key() or _NO_KEY, max_retries=0, timeout=None, default_headers=absent
-            )
-        return self._client
+    def _open(self) -> _Session:
+        openai = _library()
+        # The library would send an organisation and a project of the environment's to whatever address this is.
+        absent = {"OpenAI-Organization": openai.omit, "OpenAI-Project": openai.omit}
+        client = openai.AsyncOpenAI(
+            base_url=self.url, api_key=self._key() or _NO_KEY, max_retries=0, timeout=None, default_headers=absent
+        )
+        return _Session(client, asyncio.Lock())
 
     def _key(self) -> str | None:
         if self._key_env is None:

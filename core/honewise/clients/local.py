@@ -5,14 +5,24 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 
 from honewise.contracts import Generation, Generator
 
+from .loops import PerLoop
 from .request import CallFailed, Request
 
 __all__ = ["LocalBackend"]
 
 _Settings = tuple[float, float, int, int | None]
+
+
+@dataclass(slots=True)
+class _Desk:
+    """What belongs to one event loop: who waits there, and who serves them."""
+
+    waiting: list[tuple[Request, asyncio.Future[Generation]]] = field(default_factory=list)
+    worker: asyncio.Task[None] | None = None
 
 
 class LocalBackend:
@@ -43,8 +53,7 @@ class LocalBackend:
         self._generator, self._window = generator, window
         self.batch, self.awaits_policy = batch, awaits_policy
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="honewise-local-judge")
-        self._waiting: list[tuple[Request, asyncio.Future[Generation]]] = []
-        self._worker: asyncio.Task[None] | None = None
+        self._desks: PerLoop[_Desk] = PerLoop(_Desk)
 
     def attach(self, generator: Generator | None) -> None:
         """The model to ask from now on; None where it is about to be used for something else."""
@@ -55,35 +64,33 @@ class LocalBackend:
         if any(not isinstance(message.get("content"), str) for message in request.messages):
             raise CallFailed("a local judge reads text only, and was shown pictures")
         future: asyncio.Future[Generation] = asyncio.get_running_loop().create_future()
-        self._waiting.append((request, future))
-        if self._worker is None or self._worker.done():
-            self._worker = asyncio.get_running_loop().create_task(self._work())
+        desk = self._desks.here()
+        desk.waiting.append((request, future))
+        if desk.worker is None or desk.worker.done():
+            desk.worker = asyncio.get_running_loop().create_task(self._work(desk))
         return await future
 
     async def aclose(self) -> None:
         """Wait for the batch that is being computed, and refuse the rest."""
-        worker, self._worker = self._worker, None
-        if worker is not None:
-            worker.cancel()
-            await asyncio.gather(worker, return_exceptions=True)
+        desk = self._desks.leave()
+        if desk is None:
+            return
+        if desk.worker is not None:
+            desk.worker.cancel()
+            await asyncio.gather(desk.worker, return_exceptions=True)
         await asyncio.get_running_loop().run_in_executor(self._thread, lambda: None)
-        for _, future in self._waiting:
+        for _, future in desk.waiting:
             future.cancel()
-        self._waiting.clear()
 
-    def forget(self) -> None:
-        """Leave behind the callers of an event loop that is gone."""
-        self._waiting, self._worker = [], None
-
-    async def _work(self) -> None:
-        while self._waiting:
-            if len(self._waiting) < self.batch:
+    async def _work(self, desk: _Desk) -> None:
+        while desk.waiting:
+            if len(desk.waiting) < self.batch:
                 await asyncio.sleep(self._window)
-            like = _settings(self._waiting[0][0])
-            places = [at for at, (request, _) in enumerate(self._waiting) if _settings(request) == like]
-            chosen = [self._waiting[at] for at in places[: self.batch]]
+            like = _settings(desk.waiting[0][0])
+            places = [at for at, (request, _) in enumerate(desk.waiting) if _settings(request) == like]
+            chosen = [desk.waiting[at] for at in places[: self.batch]]
             for at in reversed(places[: self.batch]):
-                del self._waiting[at]
+                del desk.waiting[at]
             requests = [request for request, _ in chosen]
             try:
                 replies = await asyncio.get_running_loop().run_in_executor(self._thread, self._generate, requests)

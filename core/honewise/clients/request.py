@@ -98,7 +98,3 @@ class Backend(Protocol):
     async def aclose(self) -> None:
         """Let go of what belongs to the running event loop."""
         ...
-
-    def forget(self) -> None:
-        """Leave behind what belonged to an event loop that is gone."""
-        ...

@@ -70,12 +70,15 @@ class Loop:
         self._pending.clear()
         if loop is not None:
             loop.call_soon_threadsafe(loop.stop)
+            if hasattr(self._judge, "aclose"):
+                self._thread.join(_GRACE)  # what is being closed belongs to whoever closes the judge next
 
     def _start(self) -> asyncio.AbstractEventLoop:
         loop = self._loop = asyncio.new_event_loop()
         self._gate = asyncio.Semaphore(self._concurrency)
         self._beat = time.monotonic()
-        threading.Thread(target=self._run, args=(loop,), name="honewise-async-rewards", daemon=True).start()
+        self._thread = threading.Thread(target=self._run, args=(loop,), name="honewise-async-rewards", daemon=True)
+        self._thread.start()
         return loop
 
     def _run(self, loop: asyncio.AbstractEventLoop) -> None:
