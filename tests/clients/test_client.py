@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import sys
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,7 +29,7 @@ from honewise.clients.budget import Budget, Purse
 from honewise.clients.limiter import Limiter, backoff
 from honewise.clients.reading import read_reply, retry_after, status_failure
 from honewise.contracts import Generation, Verdict
-from honewise.errors import JudgeBudgetExceeded, JudgeError, UserError
+from honewise.errors import JudgeBudgetExceeded, JudgeError, MissingExtra, UserError
 from honewise.judges import TemplateJudge
 
 
@@ -231,6 +232,24 @@ def test_further_fields_and_settings_are_sent() -> None:
     body = server.calls[0].body
     assert body["chat_template_kwargs"] == {"enable_thinking": False}
     assert (body["seed"], body["temperature"], body["top_p"], body["model"]) == (5, 0.5, 0.9, "tiny")
+    with ChatServer(scored) as server, judge_at(server.url, extra={"temperature": 1}) as judge:
+        ask(judge, "a")
+    assert server.calls[0].body["temperature"] == 1
+
+
+def test_further_fields_tell_models_apart_and_stay_unknown() -> None:
+    plain, extra = (judge_at("http://127.0.0.1:1/v1", **more) for more in ({}, {"extra": {"api_key": "sk-0123456789"}}))
+    named = judge_at("http://127.0.0.1:2/v1", identity="mine")
+    assert plain.client.backend.identity == "tiny @ http://127.0.0.1:1/v1"
+    assert extra.client.backend.identity.startswith("tiny @ http://127.0.0.1:1/v1 with ")
+    assert "sk-" not in extra.client.backend.identity
+    assert named.client.backend.identity == "mine"
+
+
+def test_without_the_library_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "openai", None)
+    with pytest.raises(MissingExtra, match=r"pip install 'honewise\[judge\]'"):
+        judge_at("http://127.0.0.1:1/v1")
 
 
 def test_pictures_are_shown(tmp_path: Path) -> None:

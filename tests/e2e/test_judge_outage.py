@@ -204,13 +204,18 @@ def test_the_policy_judges_itself_with_its_adapter_off(folder: Path, server: Cha
     path = recipe(folder, server, "own")
     (folder / "clear.py").write_text(CLEAR.replace("scale(0, 10)", "lambda reply: Verdict(min(len(reply) / 100, 1.0))")
                                      .replace("import Completion", "import Verdict, Completion"))  # fmt: skip
-    own = ["judge={policy: adapter-off, max_tokens: 8}", "policy.lora={r: 4}", "stages.rl.steps=2"]
+    own = ["judge={policy: adapter-off, max_tokens: 8}", "policy.lora={r: 4}", "stages.rl.steps=2",
+           "stages.evaluate={of: [base, rl], samples: 0}"]  # fmt: skip
     one = finished(path, *own)
     rows = one.store.rollouts("rl")
     assert all(row.scored.rewards["clear"].value is not None for row in rows)
     calls = one.store.calls("rl")
     assert {call.call.source for call in calls} <= {"endpoint", "shared"}
     assert calls[0].call.model == "the policy with its adapter off"
+    for evaluation in one.store.evaluations("evaluate"):
+        assert evaluation.settings["scored"] == evaluation.settings["completions"] == 4
+        assert evaluation.metrics["judge/asked"] >= 1
+        assert evaluation.metrics["judge/failed"] == 0
     two = finished(path, *own, f"runs_dir={folder / 'again'}")
     assert weights(one) == weights(two)
     assert not server.calls

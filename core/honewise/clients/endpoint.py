@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping
@@ -54,7 +55,7 @@ class Endpoint:
             endpoint refuses it.
         logprobs: the same for log-probabilities.
         extra: further fields of every request's body.
-        identity: what the cache knows the model as; left out, ``model`` at ``url`` with ``extra``.
+        identity: what the cache knows the model as, beside a hash of ``extra``; left out, ``model`` at ``url``.
         note: told, once, what the endpoint cannot do.
 
     Raises ``MissingExtra`` without the openai library, and ``UserError`` where ``key_env`` is not set.
@@ -74,8 +75,10 @@ class Endpoint:
     ) -> None:
         self.url, self.model = url.rstrip("/"), model
         self._key_env, self._extra, self._note = key_env, dict(extra or {}), note
-        tail = f" {sorted(self._extra.items())!r}" if self._extra else ""
-        self.identity = identity or f"{model} @ {self.url}{tail}"
+        told = json.dumps(self._extra, sort_keys=True, default=str) if self._extra else ""
+        # As a hash, since further fields may hold what is nobody else's business.
+        tail = f" with {hashlib.sha256(told.encode()).hexdigest()[:8]}" if told else ""
+        self.identity = (identity or f"{model} @ {self.url}") + tail
         known: Mapping[Switch, bool | None] = {"auto": None, "on": True, "off": False}
         self._can: dict[Feature, bool | None] = {
             "response_format": known[structured],
