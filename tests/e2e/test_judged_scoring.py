@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -107,6 +108,16 @@ def test_from_python(judge: Path, server: ChatServer, tmp_path: Path) -> None:
         assert [row.rewards["judge"].value for row in scored] == [0.75, 0.75]
     without = domain.score([WRONG] * 2, tasks=tasks, workers=0)
     assert "judge" not in without[0].rewards
+
+
+def test_in_a_notebook_that_has_a_running_loop(judge: Path) -> None:
+    domain = load_domain("text-to-sql")
+    tasks = domain.tasks(limit=1)
+
+    async def cell() -> float | None:
+        return domain.score([WRONG], tasks=tasks, judge=judge, workers=0)[0].rewards["judge"].value
+
+    assert asyncio.run(cell()) == 0.75
 
 
 def test_a_refused_key_is_told_at_once(server: ChatServer, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -84,7 +85,8 @@ def _check(judge: TemplateJudge, note: Callable[[str], None]) -> None:
             await backend.aclose()
 
     try:
-        names = asyncio.run(ask())
+        with ThreadPoolExecutor(1) as thread:  # a notebook has a running loop already
+            names = thread.submit(lambda: asyncio.run(ask())).result()
     except CallFailed as failure:
         if failure.status in (401, 403):
             raise UserError(f"judge: {backend.url} refuses the key ({failure.reason})") from None
