@@ -122,8 +122,8 @@ def test_a_longer_one_fails_all_at_once_and_is_over_when_it_is_over() -> None:
     notes: list[str] = []
     with ChatServer(scored) as server:
         server.stop()
-        judge = judge_at(server.url, note=notes.append, deadline=1.0)
-        judge.client.patience = Patience(timeout=1.0, deadline=1.0, backoff=0.01, concurrency=4, probe=0.2)
+        judge = judge_at(server.url, note=notes.append)
+        judge.client.patience = Patience(timeout=5.0, deadline=3.0, backoff=0.05, concurrency=4, probe=0.2)
 
         async def through_it() -> tuple[list[Any], list[Any], float]:
             loop = asyncio.get_running_loop()
@@ -150,10 +150,10 @@ def test_a_longer_one_fails_all_at_once_and_is_over_when_it_is_over() -> None:
 
         failed, last, took = asyncio.run(through_it())
     assert all(isinstance(each, JudgeError) for each in failed)
-    assert "cannot be reached" in str(failed[0])
+    assert sum("cannot be reached" in str(each) for each in failed) > 600
     assert took < 20, "500 questions waited for an endpoint that is known to be down"
     assert all(isinstance(each, Verdict) for each in last)
-    assert [note.split(":")[0] for note in notes] == ["judge", "judge"]
+    assert notes[0].endswith("calls fail at once until it answers again")
     assert notes[-1].endswith("answers again")
 
 

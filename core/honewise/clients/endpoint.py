@@ -193,7 +193,13 @@ class Endpoint:
         # The library would send an organisation and a project of the environment's to whatever address this is.
         absent = {"OpenAI-Organization": openai.omit, "OpenAI-Project": openai.omit}
         client = openai.AsyncOpenAI(
-            base_url=self.url, api_key=self._key() or _NO_KEY, max_retries=0, timeout=None, default_headers=absent
+            base_url=self.url,
+            api_key=self._key() or _NO_KEY,
+            max_retries=0,
+            timeout=None,
+            default_headers=absent,
+            # The library's own one, where it is not closed, is closed on whatever loop runs when it is collected.
+            http_client=openai.DefaultAsyncHttpxClient(timeout=None),
         )
         return _Session(client, asyncio.Lock())
 
