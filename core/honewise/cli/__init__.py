@@ -21,6 +21,7 @@ COMMANDS = (
     "eval",
     "tasks",
     "score",
+    "judge",
     "rewards",
     "new",
     "plugins",

@@ -11,6 +11,7 @@ from honewise.recipes.schema import EvaluateStage, RlStage
 from honewise.runs.run import StageContext
 from honewise.runs.store import Store
 
+from .judging import lent
 from .measure import Measured, Sampling, measure, per_task
 from .workbench import Workbench
 
@@ -53,10 +54,12 @@ def run_evaluate(bench: Workbench, stage: EvaluateStage, ctx: StageContext) -> N
 def _measure(bench: Workbench, ctx: StageContext, of: str, todo: Sequence[_Setting], tasks: Sequence[Task]) -> None:
     """All that is still to be measured of one policy, which is let go before the next is loaded."""
     policy = bench.policy(of)
-    for setting in todo:
-        found = measure(policy, tasks, bench.scorer, setting.how, ctx.progress, f"{ctx.stage}: {setting.name}")
-        bench.scorer.check_budget(found.scored, bench.recipe.rubric.max_unscored)
-        _keep(ctx, setting, found, len(tasks))
+    with lent(bench.judge, policy):
+        for setting in todo:
+            found = measure(policy, tasks, bench.scorer, setting.how, ctx.progress, f"{ctx.stage}: {setting.name}")
+            ctx.store.write_calls(ctx.stage, None, found.calls)
+            bench.scorer.check_budget(found.scored, bench.recipe.rubric.max_unscored)
+            _keep(ctx, setting, found, len(tasks))
 
 
 def _settings(bench: Workbench, stage: EvaluateStage, ctx: StageContext) -> Iterator[_Setting]:
