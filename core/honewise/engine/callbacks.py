@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState
 
+from honewise.clients.ledger import CallRecord
 from honewise.progress import Progress
 from honewise.runs.rows import RolloutRow
 from honewise.runs.run import StageContext
@@ -24,15 +25,20 @@ from .processes import agree
 
 __all__ = ["Interrupt", "SecondsBudget", "StepMark", "StepWriter", "deferred_interrupt"]
 
-_SHOWN = re.compile(r"reward|loss|unscored|rewards/.*/mean")
+_SHOWN = re.compile(r"reward|loss|unscored|rewards/.*/mean|judge/(calls|cost)")
 
 
 class StepWriter(TrainerCallback):
     """Each step's numbers, with the completions that were sampled for it, in one transaction of the store."""
 
-    def __init__(self, ctx: StageContext, take_rows: Callable[[], list[RolloutRow]] = list) -> None:
+    def __init__(
+        self,
+        ctx: StageContext,
+        take_rows: Callable[[], list[RolloutRow]] = list,
+        take_calls: Callable[[], list[CallRecord]] = list,
+    ) -> None:
         self.ctx = ctx
-        self.take_rows = take_rows
+        self.take_rows, self.take_calls = take_rows, take_calls
 
     def on_log(
         self, _args: Any, state: TrainerState, _control: Any, logs: dict[str, Any] | None = None, **_: Any
@@ -40,7 +46,8 @@ class StepWriter(TrainerCallback):
         if not state.is_world_process_zero or not logs or "train_runtime" in logs:
             return
         numbers = {name: float(value) for name, value in logs.items() if _is_number(value)}
-        self.ctx.store.write_step(self.ctx.stage, state.global_step, numbers, self.take_rows())
+        rows, calls = self.take_rows(), self.take_calls()
+        self.ctx.store.write_step(self.ctx.stage, state.global_step, numbers, rows, calls)
         self.ctx.progress.advance(1, **{n: value for n, value in numbers.items() if _SHOWN.fullmatch(n)})
 
 

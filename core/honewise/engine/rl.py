@@ -13,7 +13,7 @@ from transformers import PrinterCallback
 
 from honewise.algorithms import Estimator
 from honewise.contracts import Task
-from honewise.errors import UnscoredBudgetExceeded
+from honewise.errors import BudgetExceeded
 from honewise.models.critic import save_critic
 from honewise.models.policy import Policy, quiet, save_policy
 from honewise.models.text import prompt_ids
@@ -67,7 +67,7 @@ def train_rl(
     ``policy`` is the one that the stage starts from, on a resume as well; ``critic_start`` is the folder of the reward
     model that a critic's trunk starts from, where the stage names one. Steps and their completions go to the store; a
     critic is left in the stage's folder ``critic``. A Ctrl-C ends the step, writes a checkpoint and is raised; so is
-    ``UnscoredBudgetExceeded``. Raises ``UserError`` where arguments, estimator and placement do not fit together.
+    ``BudgetExceeded``. Raises ``UserError`` where arguments, estimator and placement do not fit together.
     """
     setup = make_setup(ctx, stage, tasks, scorer, estimator, max_unscored, policy=policy, critic_start=critic_start)
     checkpoint = newest_checkpoint(ctx.folder) if ctx.resume else None
@@ -81,7 +81,7 @@ def train_rl(
         warnings.simplefilter("ignore", FutureWarning)
         trainer = CreditTrainer(policy.model, setup, args, policy.tokenizer)
         trainer.remove_callback(PrinterCallback)
-        for callback in (StepWriter(ctx, trainer.take_rows), interrupt, mark):
+        for callback in (StepWriter(ctx, trainer.take_rows, trainer.take_calls), interrupt, mark):
             trainer.add_callback(callback)
         ctx.progress.start(ctx.stage, total=stage.steps)
         if checkpoint:
@@ -89,10 +89,12 @@ def train_rl(
         try:
             with deferred_interrupt(interrupt, ctx.progress), trainer.shared_prompts():
                 trainer.go_on(checkpoint, done=checkpoint is not None and checkpoint_step(checkpoint) >= stage.steps)
-        except UnscoredBudgetExceeded:
+        except BudgetExceeded:
             _save_before_stopping(trainer, mark)
             raise
         finally:
+            # Those of a step that was not finished were paid for, too.
+            ctx.store.write_calls(ctx.stage, trainer.state.global_step + 1, trainer.take_calls())
             ctx.progress.done()
     _leave_critic(trainer, ctx)
     policy.path = None

@@ -13,6 +13,7 @@ from torch import Tensor
 from trl import GRPOTrainer
 
 from honewise.algorithms import Rollouts
+from honewise.clients.ledger import CallRecord
 from honewise.contracts import Scored, Task
 from honewise.models.sampling import derive_seed, generate
 from honewise.models.shared_prefix import sharing
@@ -25,6 +26,7 @@ from .credit import Decoded, decode
 from .losses import Losses, loss_mask
 from .objective import Batch, Objective, Targets
 from .order import EpochSampler, cut, unit_of
+from .processes import together
 from .rollouts import (
     RolloutBatch,
     TokenCredit,
@@ -62,6 +64,7 @@ class CreditTrainer(Telling, Losses, ExactCheckpoints, ActorCritic, SharedPrompt
         self._greedy_ids: list[list[int]] = []
         self._rows: list[RolloutRow] = []
         self._sums: dict[str, dict[str, Tensor]] = {"train": {}, "eval": {}}
+        self._calls: list[CallRecord] = []
         self._prompt_texts: dict[int, str] = {}
         critic = setup.new_critic() if setup.new_critic is not None else None
         super().__init__(
@@ -157,7 +160,9 @@ class CreditTrainer(Telling, Losses, ExactCheckpoints, ActorCritic, SharedPrompt
         self._batch = RolloutBatch(decoded, scored[: len(rows)], everyone)
         self._batch.greedy = [best[group] for group in groups] if best else []
         self._batch.extra["seconds/scoring"] = time.perf_counter() - began
-        self.setup.scorer.check_budget([*everyone, *gather_object(list(best.values()))], self.setup.max_unscored)
+        self._keep_calls(self._batch)
+        counted = [*everyone, *gather_object(list(best.values()))]
+        together(lambda: self.setup.scorer.check_budget(counted, self.setup.max_unscored))
         return self._reward_table(everyone)
 
     def _row(self, task: Task, text: Decoded, ids: Sequence[int], group: int) -> Row:

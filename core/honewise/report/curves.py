@@ -15,7 +15,7 @@ __all__ = ["Chart", "Series", "chart", "stage_series"]
 WIDTH, HEIGHT = 300.0, 120.0
 LEFT, RIGHT, TOP, BOTTOM = 44.0, 8.0, 10.0, 20.0
 
-_FIRST = ("loss", "mean_token_accuracy", "kl", "entropy", "grad_norm", "reward_std")
+_FIRST = ("loss", "mean_token_accuracy", "kl", "entropy", "grad_norm", "reward_std", "judge/cost", "judge/calls")
 """Metrics of trainers shown at once; the rest is folded away."""
 _KNOWN = {
     "total": "what a completion is worth, mean",
@@ -28,6 +28,8 @@ _KNOWN = {
     "mean_token_accuracy": "share of demonstrated tokens that the model would have chosen",
     "grad_norm": "norm of the gradient",
     "reward_std": "spread of rewards within groups",
+    "judge/calls": "questions that the judge answered, cached ones not counted",
+    "judge/cost": "what they cost, by the recipe's prices",
 }
 
 

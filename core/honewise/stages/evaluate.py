@@ -11,6 +11,7 @@ from honewise.recipes.schema import EvaluateStage, RlStage
 from honewise.runs.run import StageContext
 from honewise.runs.store import Store
 
+from .judging import lent
 from .measure import Measured, Sampling, measure, per_task
 from .workbench import Workbench
 
@@ -54,11 +55,13 @@ def run_evaluate(bench: Workbench, stage: EvaluateStage, ctx: StageContext) -> N
 def _measure(bench: Workbench, ctx: StageContext, of: str, todo: Sequence[_Setting], tasks: Sequence[Task]) -> None:
     """All that is still to be measured of one policy, which is let go before the next is loaded."""
     policy = bench.policy(of)
-    for setting in todo:
-        what = f"{ctx.stage}: {setting.name}"
-        found = measure(policy, tasks, bench.scorer, setting.how, ctx.progress, what, ctx.place)
-        bench.scorer.check_budget(found.scored, bench.recipe.rubric.max_unscored)
-        _keep(ctx, setting, found, len(tasks))
+    with lent(bench.judge, policy):
+        for setting in todo:
+            what = f"{ctx.stage}: {setting.name}"
+            found = measure(policy, tasks, bench.scorer, setting.how, ctx.progress, what, ctx.place)
+            ctx.store.write_calls(ctx.stage, None, found.calls)
+            bench.check_budget(found.scored)
+            _keep(ctx, setting, found, len(tasks))
 
 
 def _settings(bench: Workbench, stage: EvaluateStage, ctx: StageContext) -> Iterator[_Setting]:

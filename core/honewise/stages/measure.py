@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from honewise.clients import CallRecord, judge_numbers
 from honewise.contracts import Domain, Scored, Task
 from honewise.metrics import metric_numbers
 from honewise.progress import Progress
@@ -43,6 +44,8 @@ class Measured:
 
     rows: Sequence[RolloutRow]
     numbers: Mapping[str, float]
+    calls: Sequence[CallRecord] = ()
+    """What the judge was asked."""
 
     @property
     def scored(self) -> list[Scored]:
@@ -86,14 +89,16 @@ def measure(
     ]
     scored = scorer.score(rows)
     if here is not None and here.count > 1:
-        scored = _together(scored, mine, how.samples)
+        scored, calls = _together(scored, mine, how.samples), _all_calls(scorer)
+    else:
+        calls = scorer.take_calls()
     prompts = [prompt_text(policy.tokenizer, task.prompt) for task in tasks]
     stored = [
         RolloutRow(result, prompts[index // how.samples], index // how.samples, index % how.samples)
         for index, result in enumerate(scored)
     ]
     progress.done()
-    return Measured(stored, numbers_of(scorer.domain, scored))
+    return Measured(stored, {**numbers_of(scorer.domain, scored), **judge_numbers(calls)}, calls)
 
 
 def _together(scored: Sequence[Scored], groups: Sequence[int], samples: int) -> list[Scored]:
@@ -102,6 +107,12 @@ def _together(scored: Sequence[Scored], groups: Sequence[int], samples: int) -> 
 
     parts = [(group, scored[i * samples : (i + 1) * samples]) for i, group in enumerate(groups)]
     return [one for _, part in sorted(processes.gather(parts), key=lambda each: each[0]) for one in part]
+
+
+def _all_calls(scorer: Scorer) -> list[CallRecord]:
+    from honewise.engine import processes
+
+    return processes.everyones_calls(scorer)
 
 
 def per_task(scored: Sequence[Scored], name: str) -> dict[str, float]:

@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
-from honewise.contracts import Domain
+from honewise.contracts import Domain, JudgeTemplate, Verdict
 from honewise.data import readers_of
 from honewise.errors import HonewiseError, Problem, RecipeError, UnknownName, UserError, near
 from honewise.host import PluginHost, get_host
@@ -93,7 +93,7 @@ class _Names:
         domain = yield from self._domain(raw.get("domain"))
         if domain is not None:
             yield from self._formats(_mapping(raw, "data"), domain)
-            yield from self._rubric(_mapping(raw, "rubric"), domain)
+            yield from self._rubric(_mapping(raw, "rubric"), domain, judged=isinstance(raw.get("judge"), Mapping))
         stages = _mapping(raw, "stages")
         for name, kind in stage_kinds(stages).items():
             if kind == "rl":
@@ -133,7 +133,7 @@ class _Names:
             if isinstance(name, str) and name not in known:
                 yield Problem(f"data.{part}.format", f"no format {name!r}{near(name, known)}")
 
-    def _rubric(self, rubric: Mapping[str, Any], domain: Domain) -> Iterator[Problem]:
+    def _rubric(self, rubric: Mapping[str, Any], domain: Domain, *, judged: bool) -> Iterator[Problem]:
         preset = rubric.get("preset")
         if isinstance(preset, str) and preset not in domain.rubrics:
             yield Problem("rubric.preset", f"no preset {preset!r}{near(preset, domain.rubrics)}")
@@ -154,7 +154,7 @@ class _Names:
             faults += 1
             yield Problem("rubric.correct", f"no reward {correct!r} in the rubric{near(correct, usable)}")
         if not faults:
-            yield from self._applied(rubric, domain)
+            yield from self._applied(rubric, domain, judged=judged)
 
     def _reward(self, name: str, spec: Any, known: set[str]) -> Iterator[Problem]:
         path = f"rubric.rewards.{name}"
@@ -168,13 +168,14 @@ class _Names:
             except UserError:
                 yield Problem(path, f"no reward {name!r}{near(name, {*known, *self.host.rewards})}")
 
-    def _applied(self, rubric: Mapping[str, Any], domain: Domain) -> Iterator[Problem]:
+    def _applied(self, rubric: Mapping[str, Any], domain: Domain, *, judged: bool) -> Iterator[Problem]:
         """What the rubric as a whole refuses: gates on dropped rewards, rings of gates, missing options."""
         try:
             spec = RubricSpec.model_validate(dict(rubric))
         except ValidationError:
             return  # the schema tells these
-        yield from _told("rubric", lambda: make_scorer(domain, {}, spec, host=self.host).close())
+        judge = _nobody if judged else None
+        yield from _told("rubric", lambda: make_scorer(domain, {}, spec, host=self.host, judge=judge).close())
 
     def _estimator(self, stage: Mapping[str, Any], path: str) -> Iterator[Problem]:
         name, options = with_estimator(stage)["estimator"], stage.get("estimator_options")
@@ -189,6 +190,11 @@ class _Names:
         else:
             if isinstance(options, Mapping) and options and importlib.util.find_spec("torch") is not None:
                 yield from _told(f"{path}.estimator_options", partial(estimator.check, options))
+
+
+async def _nobody(template: JudgeTemplate, /, *, images: Sequence[str] = (), **slots: str) -> Verdict:
+    """Stands for the judge that the recipe describes, whose own faults are told elsewhere."""
+    raise AssertionError(f"asked {template.file} with {sorted(slots)} and {len(images)} pictures")
 
 
 def _trainers(raw: Mapping[str, Any]) -> Iterator[Problem]:

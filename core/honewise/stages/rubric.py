@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from honewise.contracts import Domain, Scored
+from honewise.contracts import Domain, Judge, Scored
 from honewise.host import PluginHost
 from honewise.progress import Progress, Silent
 from honewise.recipes.schema import RubricSpec
@@ -23,6 +23,7 @@ def make_scorer(
     spec: RubricSpec,
     *,
     host: PluginHost,
+    judge: Judge | None = None,
     progress: Progress | None = None,
     seed: int = 0,
 ) -> Scorer:
@@ -33,7 +34,9 @@ def make_scorer(
     )
     files = reward_files(spec.rewards)
     notes = _Notes(progress or Silent())
-    return _TellingScorer(use, options, rubric=rubric, reward_files=files, host=host, progress=notes, seed=seed)
+    return _TellingScorer(
+        use, options, rubric=rubric, reward_files=files, judge=judge, host=host, progress=notes, seed=seed
+    )
 
 
 class _Notes(Silent):

@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from honewise.contracts import Domain, Task
+from honewise.contracts import Domain, Scored, Task
 from honewise.data import TaskSet, load_tasks
 from honewise.errors import Problem, RecipeError, UserError
 from honewise.host import PluginHost, get_host
+from honewise.judges import TemplateJudge
 from honewise.progress import Progress
 from honewise.recipes.schema import BASE, DataSpec, EvaluateStage, Recipe, RlStage, SftStage
 from honewise.runs import manifest
@@ -20,6 +21,7 @@ from honewise.runs.processes import Place
 from honewise.runs.run import Run, StageContext, stage_seed
 from honewise.scoring import Scorer
 
+from .judging import make_judge, ready
 from .rubric import make_scorer
 
 if TYPE_CHECKING:
@@ -39,6 +41,7 @@ class Materials:
     """Not yet started."""
     train: TaskSet
     held_out: TaskSet
+    judge: TemplateJudge | None = None
 
 
 def prepare(recipe: Recipe, progress: Progress, host: PluginHost | None = None) -> Materials:
@@ -46,14 +49,15 @@ def prepare(recipe: Recipe, progress: Progress, host: PluginHost | None = None) 
     host = host or get_host()
     domain = host.domain(recipe.domain.use, **recipe.domain.options)
     use, options = recipe.domain.use, recipe.domain.options
-    scorer = make_scorer(use, options, recipe.rubric, host=host, progress=progress, seed=recipe.seed)
+    judge = make_judge(recipe.judge, progress.note) if recipe.judge is not None else None
+    scorer = make_scorer(use, options, recipe.rubric, host=host, judge=judge, progress=progress, seed=recipe.seed)
     train = _tasks(domain, recipe.data.train, host, "train", progress)
     held_out = _tasks(domain, recipe.data.held_out, host, "held_out", progress)
     seen = {repr(task.prompt) for task in train}
     shared = sum(repr(task.prompt) in seen for task in held_out)
     if shared:
         progress.note(f"data: {shared} of the {len(held_out)} held-out prompts stand in train too")
-    materials = Materials(recipe, host, domain, scorer, train, held_out)
+    materials = Materials(recipe, host, domain, scorer, train, held_out, judge)
     _enough(materials)
     return materials
 
@@ -128,10 +132,19 @@ class Workbench:
     place: Place = field(default_factory=Place)
 
     def __enter__(self) -> Workbench:
+        if self.judge is not None and self.recipe.judge is not None:
+            ready(self.judge, self.recipe.judge, self.progress.note)
+            self.judge.charge(self.run.store.judge_spent())
         return self
 
     def __exit__(self, *error: object) -> None:
         self.materials.scorer.close()
+        if self.materials.judge is not None:
+            self.materials.judge.close()
+
+    @property
+    def judge(self) -> TemplateJudge | None:
+        return self.materials.judge
 
     @property
     def recipe(self) -> Recipe:
@@ -142,6 +155,12 @@ class Workbench:
         """One pool of scoring workers for the whole run, started on first use."""
         self.materials.scorer.start()
         return self.materials.scorer
+
+    def check_budget(self, scored: Sequence[Scored]) -> None:
+        """Raise ``BudgetExceeded`` where the judge or what is unscored passed its limit, in any of the processes."""
+        from honewise.engine import processes
+
+        processes.together(lambda: self.scorer.check_budget(scored, self.recipe.rubric.max_unscored))
 
     def context(self, stage: str, *, resume: bool) -> StageContext:
         folder = self.run.stage_folder(stage)
