@@ -20,6 +20,7 @@ from honewise.errors import Problem, RecipeError, near
 from . import yaml12
 from .checks import whole_problems
 from .explain import given, in_file_order, problems_of
+from .places import stage_places
 from .schema import FORMAT, KINDS, Recipe
 
 __all__ = ["Check", "dump_recipe", "json_schema", "load_recipe", "read_recipe", "resolved"]
@@ -28,6 +29,7 @@ Check = Callable[[Mapping[str, Any]], Iterable[Problem]]
 """Takes the recipe as read, overrides applied, possibly faulty; returns problems, raises nothing."""
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(/[\w.-]+)?(:[\w.\[\]%:+-]+)?")
+_MODEL_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _SECRET = re.compile(r"(?i)(hub_token|push_to_hub_token|token|.*(api_?key|secret|password|credentials?))")
 
 _CHOICES = {
@@ -238,6 +240,17 @@ def _place(raw: dict[str, Any], folder: Path | None) -> list[Problem]:
     def find(text: str) -> Path | None:
         return next((found for base in folders if (found := base / Path(text).expanduser()).exists()), None)
 
+    for spot in stage_places(raw):
+        text = _text_at(spot.node, spot.key)
+        if text is None or text in spot.names:
+            continue
+        found = find(text)
+        if found is not None:
+            spot.node[spot.key] = str(found.resolve())
+        elif not (spot.hub and _MODEL_ID.fullmatch(text)):
+            listed = near(text, spot.names) if spot.names else f" (looked in {' and '.join(map(str, folders))})"
+            problems.append(Problem(spot.path, f"no such {spot.what}: {text!r}{listed}"))
+
     def place(node: Any, key: str, path: str, tail: str = "") -> None:
         text = node.get(key) if isinstance(node, dict) else None
         if not isinstance(text, str):
@@ -265,3 +278,9 @@ def _place(raw: dict[str, Any], folder: Path | None) -> list[Problem]:
     for name, spec in rewards.items():
         place(spec, "fn", f"rubric.rewards.{name}.fn", tail=":")
     return problems
+
+
+def _text_at(node: Any, key: Any) -> str | None:
+    """The text that a mapping or a list holds there."""
+    value = node.get(key) if isinstance(node, dict) else node[key] if isinstance(node, list) else None
+    return value if isinstance(value, str) else None
