@@ -10,11 +10,19 @@ from typing import Any
 import pytest
 import tiny_world as world
 import torch
-from trl import GRPOTrainer, SFTTrainer
+from trl import DPOTrainer, GRPOTrainer, SFTTrainer
 from trl.trainer.utils import RepeatSampler
 
 from honewise.engine.checkpoints import ExactCheckpoints
-from honewise.engine.overrides import ADVANTAGES, BUFFER_KEYS, OVERRIDES, RELIED_ON
+from honewise.engine.dpo import PreferenceTrainer
+from honewise.engine.overrides import (
+    ADVANTAGES,
+    BUFFER_KEYS,
+    DPO_OVERRIDES,
+    DPO_RELIED_ON,
+    OVERRIDES,
+    RELIED_ON,
+)
 from honewise.engine.sft import DemonstrationTrainer
 from honewise.engine.sharing import SharedPrompts
 from honewise.engine.trainer import CreditTrainer, EpochSampler
@@ -28,25 +36,67 @@ def plain_signature(function: Callable[..., Any]) -> str:
     return str(signature.replace(parameters=bare, return_annotation=inspect.Signature.empty))
 
 
-@pytest.mark.parametrize("name", sorted(OVERRIDES))
-def test_signatures_of_what_is_overridden(name: str) -> None:
-    assert plain_signature(getattr(GRPOTrainer, name)) == OVERRIDES[name][0]
+TRAINERS: list[tuple[type[Any], Any, Any]] = [
+    (GRPOTrainer, OVERRIDES, RELIED_ON),
+    (DPOTrainer, DPO_OVERRIDES, DPO_RELIED_ON),
+]
 
 
-@pytest.mark.parametrize("name", sorted(RELIED_ON))
-def test_signatures_of_what_is_called(name: str) -> None:
-    assert plain_signature(getattr(GRPOTrainer, name)) == RELIED_ON[name]
+@pytest.mark.parametrize(
+    ("trainer", "name", "signature"),
+    [(each, name, found[0]) for each, overrides, _ in TRAINERS for name, found in sorted(overrides.items())],
+)
+def test_signatures_of_what_is_overridden(trainer: type[Any], name: str, signature: str) -> None:
+    assert plain_signature(getattr(trainer, name)) == signature
+
+
+@pytest.mark.parametrize(
+    ("trainer", "name", "signature"),
+    [(each, name, found) for each, _, relied_on in TRAINERS for name, found in sorted(relied_on.items())],
+)
+def test_signatures_of_what_is_called(trainer: type[Any], name: str, signature: str) -> None:
+    assert plain_signature(getattr(trainer, name)) == signature
 
 
 def test_the_list_is_complete() -> None:
     """Every member of TRL or transformers that our trainers replace stands in the list."""
-    for ours, theirs in ((CreditTrainer, GRPOTrainer), (DemonstrationTrainer, SFTTrainer)):
-        own = set(vars(ours)) | set(vars(ExactCheckpoints)) | set(vars(SharedPrompts))
-        replaced = {
-            name for name in own if not name.startswith("__") and inspect.isfunction(getattr(theirs, name, None))
-        }
-        assert replaced <= set(OVERRIDES)
-    assert all(any(name in vars(one) for one in (CreditTrainer, ExactCheckpoints, SharedPrompts)) for name in OVERRIDES)
+    families: list[tuple[tuple[type, ...], type[Any], Any, bool]] = [
+        ((CreditTrainer, SharedPrompts), GRPOTrainer, OVERRIDES, True),
+        ((DemonstrationTrainer,), SFTTrainer, OVERRIDES, False),
+        ((PreferenceTrainer,), DPOTrainer, DPO_OVERRIDES, True),
+    ]
+    for ours, theirs, listed, all_of_them in families:
+        own = {name for one in (*ours, ExactCheckpoints) for name in vars(one) if not name.startswith("__")}
+        replaced = {name for name in own if inspect.isfunction(getattr(theirs, name, None))}
+        assert replaced <= set(listed)
+        assert not all_of_them or set(listed) <= own
+
+
+def test_what_dpo_sees_and_logs_is_what_trl_computes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two calls of the model in TRL's loss, the policy's with a gradient and the reference's without; their
+    log-probabilities are 0 outside completions, and the means of rewards that TRL logs are made of their sums."""
+    from preference_world import pairs, preference_trainer
+
+    from honewise.recipes.schema import LoraSpec
+
+    for name, lora in (("full", None), ("lora", LoraSpec(r=4, alpha=8))):
+        trainer, batch = preference_trainer(tmp_path / name, pairs(), lora=lora)
+        for extra in ("target", "margin", "weight"):
+            assert batch.pop(extra).shape == (8,)
+        with trainer._recorded(None) as seen:
+            loss = DPOTrainer._compute_loss(trainer, trainer.model, batch, False)
+        assert len(seen) == 2
+        assert seen[0].requires_grad
+        assert not seen[1].requires_grad
+        policy, reference = (each.sum(1).chunk(2) for each in seen)
+        gap = (policy[0] - reference[0]) - (policy[1] - reference[1])
+        assert gap.abs().max() > 1e-3, "the policy has moved"
+        assert torch.allclose(loss, -torch.nn.functional.logsigmoid(0.1 * gap).mean())
+        outside = batch["completion_mask"][:, 1:] == 0
+        assert (seen[0][outside] == 0).all()
+        logged = {key: values[-1] for key, values in trainer._metrics["train"].items()}
+        assert logged["rewards/margins"] == pytest.approx(0.1 * gap.mean().item(), abs=1e-6)
+        assert logged["logps/chosen"] == pytest.approx(policy[0].mean().item(), rel=1e-5)
 
 
 def test_calls_buffer_and_slices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

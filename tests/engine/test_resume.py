@@ -130,8 +130,36 @@ def test_second_epoch_with_an_adapter(children: Children, tmp_path: Path) -> Non
 def test_sft(stage: dict[str, Any], children: Children, tmp_path: Path) -> None:
     settings = {"kind": "sft", "stage": stage}
     whole = children.outcome(settings, tmp_path / "a")
-    assert children.killed_and_resumed(settings, tmp_path / "b", "sft:7") == whole
+    assert children.killed_and_resumed(settings, tmp_path / "b", "optimizer:7") == whole
     assert len(whole["numbers"]) == 9
+
+
+DPO: dict[str, Any] = {"steps": 7, "save_every": 3, "batch": 4, "trainer": {"learning_rate": 1e-3}}
+
+
+@pytest.mark.parametrize(("changes", "lora"), [
+    ({}, False),
+    ({"trainer": {"learning_rate": 1e-3}, "nll": 0.1, "target": "prob", "losses": ["sigmoid", "ipo"]}, True),
+    pytest.param({"trainer": {"per_device_train_batch_size": 2}}, False, marks=pytest.mark.slow),
+    pytest.param({}, True, marks=pytest.mark.slow),
+], ids=["full", "lora", "accumulation", "plain lora"])  # fmt: skip
+def test_dpo(changes: dict[str, Any], lora: bool, children: Children, tmp_path: Path) -> None:
+    """Seven pairs, four a step: epochs are ragged; killed in the fifth step, with a checkpoint of the third."""
+    settings = {"kind": "dpo", "stage": {**DPO, **changes}, "lora": lora}
+    whole = children.outcome(settings, tmp_path / "a")
+    code, printed = children.run({**settings, "folder": str(tmp_path / "b"), "die": "optimizer:5"})
+    assert code == -signal.SIGKILL, printed
+    newest = newest_checkpoint(tmp_path / "b" / "dpo")
+    assert newest is not None
+    assert newest.name == "checkpoint-3"
+    files = sorted(path for path in (tmp_path / "b" / "dpo" / "reference").rglob("*") if path.is_file())
+    before = [hashlib.sha256(path.read_bytes()).hexdigest() for path in files]
+    resumed = children.outcome(settings, tmp_path / "b", resume=True)
+    assert [hashlib.sha256(path.read_bytes()).hexdigest() for path in files] == before
+    assert resumed["reference"] == str(tmp_path / "b" / "dpo" / "reference")
+    assert {**resumed, "reference": ""} == {**whole, "reference": ""}
+    assert len(whole["numbers"]) == 7
+    assert whole["numbers"]["1"]["rewards/margins"] == 0.0
 
 
 def test_ctrl_c_saves_and_the_run_goes_on(children: Children, whole: dict[str, Any], tmp_path: Path) -> None:

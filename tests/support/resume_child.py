@@ -7,8 +7,8 @@ line.
 A run prints the hash of the weights it ends with. Where to die is ``"sampling:3"`` (in the third generation),
 ``"update:3"`` (after the third optimizer step, before anything is stored), ``"saving:2"`` (in the second checkpoint,
 with half of its files written), ``"renaming:2"`` (with all written and nothing renamed), ``"removing:2"`` (after
-the rename, before old ones go), ``"sft:3"`` (in the third update of ``sft``), ``"interrupt:3"`` (Ctrl-C in the third
-generation) or ``"budget:3"`` (too much of the third generation is unscored).
+the rename, before old ones go), ``"optimizer:3"`` (in the third update of any stage), ``"interrupt:3"`` (Ctrl-C in the
+third generation) or ``"budget:3"`` (too much of the third generation is unscored).
 """
 
 from __future__ import annotations
@@ -23,14 +23,16 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+import preference_world
 import tiny_world as world
 import torch
 
 from honewise.engine import checkpoints
+from honewise.engine.dpo import train_dpo
 from honewise.engine.sft import train_sft
 from honewise.engine.trainer import CreditTrainer
 from honewise.errors import UnscoredBudgetExceeded
-from honewise.recipes.schema import LoraSpec, SftStage
+from honewise.recipes.schema import DpoStage, LoraSpec, SftStage
 
 
 def die_in(owner: Any, name: str, at: int, how: int = signal.SIGKILL) -> None:
@@ -75,7 +77,7 @@ def arrange(death: str | None) -> None:
                 raise UnscoredBudgetExceeded("as if no judge had answered")
 
         Scorer.check_budget = check  # type: ignore[method-assign]
-    elif where == "sft":
+    elif where == "optimizer":
         die_in(torch.optim.AdamW, "step", at)
     else:
         raise ValueError(death)
@@ -97,6 +99,8 @@ def main(settings: dict[str, Any]) -> None:
     ctx = world.context(Path(settings["folder"]), settings["kind"], resume=settings.get("resume", False))
     if settings["kind"] == "rl":
         trained, _ = world.train(ctx, world.rl_stage(**settings["stage"]), policy)
+    elif settings["kind"] == "dpo":
+        trained = train_dpo(ctx, DpoStage(**settings["stage"]), policy, preference_world.pairs(7))
     else:
         pairs = [(task, f"{task.inputs['word']} it is") for task in world.tasks()]
         trained = train_sft(ctx, SftStage(**settings["stage"]), policy, pairs)
