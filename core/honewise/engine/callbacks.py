@@ -22,15 +22,21 @@ from honewise.runs.run import StageContext
 
 __all__ = ["Interrupt", "SecondsBudget", "StepMark", "StepWriter", "deferred_interrupt"]
 
-_SHOWN = re.compile(r"reward|loss|unscored|rewards/.*/mean")
+_SHOWN = re.compile(r"reward|loss|accuracy|margin|unscored|rewards/(margins|accuracies|.*/mean)")
 
 
 class StepWriter(TrainerCallback):
     """Each step's numbers, with the completions that were sampled for it, in one transaction of the store."""
 
-    def __init__(self, ctx: StageContext, take_rows: Callable[[], list[RolloutRow]] = list) -> None:
+    def __init__(
+        self,
+        ctx: StageContext,
+        take_rows: Callable[[], list[RolloutRow]] = list,
+        step_of: Callable[[int], int] = int,
+    ) -> None:
         self.ctx = ctx
         self.take_rows = take_rows
+        self.step_of = step_of  # where an optimizer step stands in the store
 
     def on_log(
         self, _args: Any, state: TrainerState, _control: Any, logs: dict[str, Any] | None = None, **_: Any
@@ -38,7 +44,7 @@ class StepWriter(TrainerCallback):
         if not state.is_world_process_zero or not logs or "train_runtime" in logs:
             return
         numbers = {name: float(value) for name, value in logs.items() if _is_number(value)}
-        self.ctx.store.write_step(self.ctx.stage, state.global_step, numbers, self.take_rows())
+        self.ctx.store.write_step(self.ctx.stage, self.step_of(state.global_step), numbers, self.take_rows())
         self.ctx.progress.advance(1, **{n: value for n, value in numbers.items() if _SHOWN.fullmatch(n)})
 
 

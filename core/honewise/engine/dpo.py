@@ -152,6 +152,7 @@ class PreferenceTrainer(ExactCheckpoints, DPOTrainer):
         loss: LossSpec,
         clock: SecondsBudget | None = None,
     ) -> None:
+        self.data_collator: Any
         self.loss = loss
         self.clock = clock or SecondsBudget(float("inf"))
         super().__init__(

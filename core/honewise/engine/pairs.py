@@ -14,11 +14,10 @@ from trl.trainer.dpo_trainer import DataCollatorForPreference
 from honewise.algorithms import bt_margin_target
 from honewise.errors import UserError
 from honewise.models.policy import quiet
+from honewise.models.text import encode
 from honewise.progress import Progress
 from honewise.recipes.preference import PairLoss
 from honewise.scoring.pairs import Pair
-
-from .sft import encode
 
 __all__ = ["EXTRAS", "PairCollator", "encode_pairs", "part_of", "split_batch", "steps_of"]
 

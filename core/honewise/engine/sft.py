@@ -17,7 +17,7 @@ from honewise.contracts import Message, Task
 from honewise.errors import UserError
 from honewise.models.policy import Policy, quiet
 from honewise.models.sampling import derive_seed
-from honewise.models.text import prompt_ids
+from honewise.models.text import encode
 from honewise.recipes.schema import SftStage
 from honewise.runs.run import StageContext
 
@@ -30,7 +30,6 @@ from .rl import Trained
 __all__ = [
     "DemonstrationTrainer",
     "EpochOrder",
-    "encode",
     "encode_demonstration",
     "is_done",
     "sft_arguments",
@@ -134,23 +133,6 @@ def encode_demonstration(
     """``input_ids`` and ``labels`` of a prompt and its completion; the labels of the prompt are ``IGNORED``."""
     prompt, said = encode(tokenizer, messages, gold)
     return {"input_ids": prompt + said, "labels": [IGNORED] * len(prompt) + said}
-
-
-def encode(
-    tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], text: str, *, ended: bool = True
-) -> tuple[list[int], list[int]]:
-    """Ids of a prompt, as it is when sampling, and of a completion through the chat template, up to the token that ends
-    it. ``ended`` is False for one that was cut off: it has no end to be learnt."""
-    prompt = prompt_ids(tokenizer, messages)
-    conversation = [*(dict(message) for message in messages), {"role": "assistant", "content": text}]
-    whole = list(tokenizer.apply_chat_template(conversation, return_dict=True)["input_ids"])
-    end = tokenizer.eos_token_id
-    if whole[: len(prompt)] == prompt:
-        said = whole[len(prompt) :]
-    else:
-        said = list(tokenizer(text, add_special_tokens=False)["input_ids"])
-    said = said[: said.index(end) + 1] if end in said else [*said, end]
-    return prompt, said[:-1] if len(said) > 1 and not ended else said
 
 
 def sft_arguments(ctx: StageContext, stage: SftStage) -> Any:

@@ -259,7 +259,7 @@ class EvaluateStage(Section):
     batch: Positive = 64
     """Completions generated at once."""
     max_new_tokens: Positive | None = None
-    """Longest completion in tokens; left out, that of the last `rl` stage before it, else 256."""
+    """Longest completion in tokens; left out, that of the last stage before it that says one, else 256."""
 
 
 Stage = Annotated[

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from honewise.contracts import Scored, Task
 from honewise.metrics import paired_bootstrap
-from honewise.recipes.schema import EvaluateStage, RlStage
+from honewise.recipes.schema import EvaluateStage
 from honewise.runs.run import StageContext
 from honewise.runs.store import Store
 
@@ -15,9 +15,6 @@ from .measure import Measured, Sampling, measure, per_task
 from .workbench import Workbench
 
 __all__ = ["run_evaluate"]
-
-DEFAULT_NEW_TOKENS = 256
-"""Longest completion where no ``rl`` stage before says another."""
 
 ROUNDS = 4_000
 """Of the bootstrap: the ends of an interval move by about a fiftieth of its width from seed to seed."""
@@ -65,7 +62,7 @@ def _settings(bench: Workbench, stage: EvaluateStage, ctx: StageContext) -> Iter
         temperature=0.0,
         samples=1,
         top_p=stage.top_p,
-        max_new_tokens=stage.max_new_tokens or _completion_length(bench, ctx.stage),
+        max_new_tokens=stage.max_new_tokens or bench.completion_length(ctx.stage),
         batch=stage.batch,
         seed=ctx.seed,
     )
@@ -77,13 +74,6 @@ def _settings(bench: Workbench, stage: EvaluateStage, ctx: StageContext) -> Iter
     for control in stage.controls:
         count = 1 if control.temperature == 0 else control.samples or stage.samples or 1
         yield _Setting(control.of, replace(how, temperature=control.temperature, samples=count), control=True)
-
-
-def _completion_length(bench: Workbench, stage: str) -> int:
-    names = list(bench.recipe.stages)
-    before = [bench.recipe.stages[name] for name in names[: names.index(stage)]]
-    lengths = [each.trainer.get("max_completion_length") for each in before if isinstance(each, RlStage)]
-    return next((int(length) for length in reversed(lengths) if length), DEFAULT_NEW_TOKENS)
 
 
 def _keep(ctx: StageContext, setting: _Setting, found: Measured, tasks: int) -> None:

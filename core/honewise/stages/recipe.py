@@ -77,7 +77,12 @@ def packaged_recipe(name: str, *, host: PluginHost | None = None) -> str:
     return found[recipe]
 
 
-TRAINERS: Mapping[str, Literal["sft", "grpo"]] = {"sft": "sft", "rl": "grpo"}
+TRAINERS: Mapping[str, Literal["sft", "grpo", "dpo", "reward"]] = {
+    "sft": "sft",
+    "dpo": "dpo",
+    "reward-model": "reward",
+    "rl": "grpo",
+}
 """Kind of stage to the TRL trainer behind it."""
 
 

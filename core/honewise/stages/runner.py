@@ -14,11 +14,13 @@ from typing import Any
 from honewise.errors import MissingExtra, Problem, RecipeError, RunError, UnscoredBudgetExceeded, UserError
 from honewise.host import PluginHost
 from honewise.progress import Progress, Silent
-from honewise.recipes.schema import EvaluateStage, RlStage, SftStage
+from honewise.recipes.schema import DpoStage, EvaluateStage, PairsStage, RlStage, SftStage, Stage
 from honewise.runs import card, manifest
-from honewise.runs.run import Run
+from honewise.runs.run import Run, StageContext
 
+from .dpo import check_dpo_stage, run_dpo
 from .evaluate import run_evaluate
+from .pairs import check_pairs_stage, run_pairs
 from .recipe import read
 from .rl import check_rl_stage, run_rl
 from .sft import check_sft_stage, run_sft
@@ -95,14 +97,23 @@ def _check_stages(bench: Workbench) -> None:
     for name, stage in bench.recipe.stages.items():
         ctx = bench.context(name, resume=False)
         try:
-            if isinstance(stage, SftStage):
-                check_sft_stage(stage, ctx)
-            elif isinstance(stage, RlStage):
-                check_rl_stage(bench, stage, ctx)
+            _check_stage(bench, stage, ctx)
         except UserError as error:
             problems.append(Problem(f"stages.{name}", str(error)))
     if problems:
         raise RecipeError(bench.recipe.name, problems)
+
+
+def _check_stage(bench: Workbench, stage: Stage, ctx: StageContext) -> None:
+    match stage:
+        case SftStage():
+            check_sft_stage(stage, ctx)
+        case PairsStage():
+            check_pairs_stage(bench, stage)
+        case DpoStage():
+            check_dpo_stage(stage, ctx)
+        case RlStage():
+            check_rl_stage(bench, stage, ctx)
 
 
 def _stages(bench: Workbench) -> None:
@@ -136,13 +147,18 @@ def _stages(bench: Workbench) -> None:
         store.set_stage(name, "done")
 
 
-def _stage(bench: Workbench, stage: SftStage | RlStage | EvaluateStage, ctx: Any) -> None:
-    if isinstance(stage, SftStage):
-        run_sft(bench, stage, ctx)
-    elif isinstance(stage, RlStage):
-        run_rl(bench, stage, ctx)
-    else:
-        run_evaluate(bench, stage, ctx)
+def _stage(bench: Workbench, stage: Stage, ctx: StageContext) -> None:
+    match stage:
+        case SftStage():
+            run_sft(bench, stage, ctx)
+        case PairsStage():
+            run_pairs(bench, stage, ctx)
+        case DpoStage():
+            run_dpo(bench, stage, ctx)
+        case RlStage():
+            run_rl(bench, stage, ctx)
+        case EvaluateStage():
+            run_evaluate(bench, stage, ctx)
 
 
 def _free() -> None:

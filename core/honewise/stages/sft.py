@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from honewise.errors import RunError
-from honewise.recipes.schema import SftStage
+from honewise.recipes.schema import DpoStage, SftStage
 from honewise.runs.run import StageContext
 
 from .workbench import Workbench, demonstrations
@@ -29,7 +29,7 @@ def run_sft(bench: Workbench, stage: SftStage, ctx: StageContext) -> None:
     bench.note_stage(ctx, demonstrations=len(shown))
 
 
-def seconds_of(stage: SftStage, ctx: StageContext) -> float | None:
+def seconds_of(stage: SftStage | DpoStage, ctx: StageContext) -> float | None:
     """The stage's budget: its own number, or what the stage named in ``as STAGE`` took."""
     if not isinstance(stage.seconds, str):
         return stage.seconds

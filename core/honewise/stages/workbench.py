@@ -7,14 +7,15 @@ import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from honewise.contracts import Domain, Task
 from honewise.data import TaskSet, load_tasks
 from honewise.errors import Problem, RecipeError, UserError
 from honewise.host import PluginHost, get_host
 from honewise.progress import Progress
-from honewise.recipes.schema import BASE, DataSpec, EvaluateStage, Recipe, RlStage, SftStage
+from honewise.recipes.schema import BASE, DataSpec, DpoStage, EvaluateStage, PairsStage, Recipe, RlStage, SftStage
+from honewise.recipes.sections import TrainingStage
 from honewise.runs import manifest
 from honewise.runs.run import Run, StageContext, stage_seed
 from honewise.scoring import Scorer
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from honewise.models.policy import Policy
 
 __all__ = ["Materials", "Workbench", "demonstrations", "prepare", "rl_tasks"]
+
+DEFAULT_NEW_TOKENS = 256
+"""Longest completion where no stage before says another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,14 +154,31 @@ class Workbench:
     def source_of(self, stage: str) -> str:
         """The stage whose policy a training stage starts from, or ``base``."""
         spec = self.recipe.stages[stage]
-        assert isinstance(spec, SftStage | RlStage)
-        if spec.from_ is not None:
+        if isinstance(spec, TrainingStage) and spec.from_ is not None:
             return spec.from_
+        return next((name for name in reversed(self.before(stage)) if self.trains(name)), BASE)
+
+    def before(self, stage: str) -> list[str]:
+        """The stages before one, in order."""
         names = list(self.recipe.stages)
-        return next((name for name in reversed(names[: names.index(stage)]) if self.trains(name)), BASE)
+        return names[: names.index(stage)]
 
     def trains(self, stage: str) -> bool:
-        return isinstance(self.recipe.stages[stage], SftStage | RlStage)
+        """Whether a stage writes a policy."""
+        return isinstance(self.recipe.stages[stage], SftStage | DpoStage | RlStage)
+
+    def completion_length(self, stage: str) -> int:
+        """Longest completion, of the last stage before ``stage`` that says one."""
+        for name in reversed(self.before(stage)):
+            spec = self.recipe.stages[name]
+            said = spec.trainer.get("max_completion_length") if isinstance(spec, RlStage) else None
+            if isinstance(spec, SftStage | PairsStage):
+                said = spec.max_new_tokens
+            if isinstance(spec, DpoStage) and spec.rounds is not None:
+                said = spec.rounds.max_new_tokens
+            if said:
+                return int(said)
+        return DEFAULT_NEW_TOKENS
 
     def policy_folder(self, name: str) -> Path:
         """Where the finished policy of a stage stands; that of ``base`` beside the stages."""
@@ -190,10 +211,11 @@ class Workbench:
         save_policy(policy, draft)
         publish(draft, folder)
 
-    def note_stage(self, ctx: StageContext, **facts: str | int | None) -> None:
-        """Put into the manifest where a stage's policy came from."""
+    def note_stage(self, ctx: StageContext, **facts: Any) -> None:
+        """Put into the manifest where what a stage wrote came from."""
         known = manifest.read(self.run.path).get("stages", {})
-        here = {"from": self.source_of(ctx.stage), "seed": ctx.seed, **facts}
+        start = {"from": self.source_of(ctx.stage)} if isinstance(self.recipe.stages[ctx.stage], TrainingStage) else {}
+        here = {**start, "seed": ctx.seed, **facts}
         manifest.add(self.run.path, {"stages": {**known, ctx.stage: here}})
 
     def _texts(self) -> Iterator[str]:
