@@ -162,6 +162,49 @@ def test_dpo(changes: dict[str, Any], lora: bool, children: Children, tmp_path: 
     assert whole["numbers"]["1"]["rewards/margins"] == 0.0
 
 
+ROUNDS: dict[str, Any] = {
+    "rounds": {"count": 3, "prompts": 4, "samples": 3, "sampled_at_once": 6, "rule": "all"},
+    "steps": 2, "batch": 4, "save_every": 100, "trainer": {"learning_rate": 1e-2},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("death", "reference", "lora", "sampled"), [
+    ("chunk:4", "moved", False, 3),  # in the second chunk of the second round: one of six is left of it, and two
+    ("optimizer:4", "moved", True, 2),  # in the second step of the second round, whose checkpoint is the first's end
+    pytest.param("chunk:1", "fixed", False, 6, marks=pytest.mark.slow),
+    pytest.param("optimizer:2", "fixed", True, 4, marks=pytest.mark.slow),
+    pytest.param("saving:2", "moved", False, 2, marks=pytest.mark.slow),
+    pytest.param("removing:3", "moved", True, 0, marks=pytest.mark.slow),
+])  # fmt: skip
+def test_rounds(death: str, reference: str, lora: bool, sampled: int, children: Children, tmp_path: Path) -> None:
+    """Two chunks of completions, then two steps, in each of three rounds; what is sampled stays sampled."""
+    stage = {**ROUNDS, "rounds": {**ROUNDS["rounds"], "reference": reference}}
+    settings = {"kind": "dpo", "stage": stage, "lora": lora}
+    whole = children.outcome(settings, tmp_path / "a")
+    assert whole["sampled"] == 6
+    assert whole["steps"] == 6
+    resumed = children.killed_and_resumed(settings, tmp_path / "b", death)
+    assert resumed["sampled"] == sampled
+    assert {**resumed, "reference": "", "sampled": 6} == {**whole, "reference": ""}
+    numbers = whole["numbers"]
+    assert sorted(map(int, numbers)) == list(range(1, 13))
+    assert [step for step in range(1, 13) if "loss" in numbers[str(step)]] == [3, 4, 7, 8, 11, 12]
+    begins = [numbers[str(step)]["rewards/margins"] for step in (3, 7, 11)]
+    assert begins[0] == 0.0
+    assert all((value == 0.0) == (reference == "moved") for value in begins[1:])
+
+
+def test_ctrl_c_between_chunks_keeps_them(children: Children, tmp_path: Path) -> None:
+    settings = {"kind": "dpo", "stage": ROUNDS}
+    whole = children.outcome(settings, tmp_path / "a")
+    code, printed = children.run({**settings, "folder": str(tmp_path / "b"), "die": "interrupt-chunk:3"})
+    assert code != 0
+    assert printed.rstrip().endswith("KeyboardInterrupt")
+    resumed = children.outcome(settings, tmp_path / "b", resume=True)
+    assert resumed["sampled"] == 3
+    assert {**resumed, "reference": "", "sampled": 6} == {**whole, "reference": ""}
+
+
 def test_ctrl_c_saves_and_the_run_goes_on(children: Children, whole: dict[str, Any], tmp_path: Path) -> None:
     code, printed = children.run({**INNER, "folder": str(tmp_path), "die": "interrupt:2"})
     assert code != 0

@@ -10,12 +10,16 @@ from typing import Any
 import tiny_world as world
 import torch
 
+from honewise.engine.collecting import Draw
 from honewise.engine.dpo import LossSpec, PreferenceTrainer, dpo_arguments
 from honewise.engine.pairs import encode_pairs
 from honewise.engine.references import fix_reference
+from honewise.engine.rounds import Rounds
 from honewise.models.policy import Policy, quiet
 from honewise.recipes.schema import DpoStage, LoraSpec
-from honewise.scoring.pairs import Pair
+from honewise.runs.run import StageContext
+from honewise.scoring import Scorer
+from honewise.scoring.pairs import Pair, PairRule
 
 
 def pairs(count: int = 8, **changes: Any) -> list[Pair]:
@@ -39,6 +43,14 @@ def pairs(count: int = 8, **changes: Any) -> list[Pair]:
 def stage(**changes: Any) -> DpoStage:
     trainer = {"learning_rate": 1e-3, **changes.pop("trainer", {})}
     return DpoStage(**{"steps": 3, "batch": 8, "save_every": 1000, **changes, "trainer": trainer})
+
+
+def rounds(ctx: StageContext, judge: Scorer, **changes: Any) -> Rounds:
+    """Three rounds over the tiny world's tasks, by its own rewards."""
+    how = stage(**{"batch": 4, "steps": 2, **changes})
+    assert how.rounds is not None
+    draw = Draw(how.rounds.samples, max_new_tokens=12, at_once=how.rounds.sampled_at_once, seed=ctx.seed)
+    return Rounds(ctx, how, world.tasks(), judge, draw, PairRule(rule=how.rounds.rule), {})
 
 
 def preference_trainer(

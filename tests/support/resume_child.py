@@ -8,7 +8,8 @@ A run prints the hash of the weights it ends with. Where to die is ``"sampling:3
 ``"update:3"`` (after the third optimizer step, before anything is stored), ``"saving:2"`` (in the second checkpoint,
 with half of its files written), ``"renaming:2"`` (with all written and nothing renamed), ``"removing:2"`` (after
 the rename, before old ones go), ``"optimizer:3"`` (in the third update of any stage), ``"interrupt:3"`` (Ctrl-C in the
-third generation) or ``"budget:3"`` (too much of the third generation is unscored).
+third generation), ``"chunk:3"`` (before the third chunk of completions to be paired is sampled),
+``"interrupt-chunk:3"`` (Ctrl-C there) or ``"budget:3"`` (too much of the third generation is unscored).
 """
 
 from __future__ import annotations
@@ -26,9 +27,11 @@ from typing import Any
 import preference_world
 import tiny_world as world
 import torch
+from transformers import Trainer
 
-from honewise.engine import checkpoints
+from honewise.engine import checkpoints, collecting
 from honewise.engine.dpo import train_dpo
+from honewise.engine.rounds import train_rounds
 from honewise.engine.sft import train_sft
 from honewise.engine.trainer import CreditTrainer
 from honewise.errors import UnscoredBudgetExceeded
@@ -48,6 +51,17 @@ def die_in(owner: Any, name: str, at: int, how: int = signal.SIGKILL) -> None:
     setattr(owner, name, call)
 
 
+def count_calls(owner: Any, name: str) -> list[int]:
+    real, calls = getattr(owner, name), [0]
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        calls[0] += 1
+        return real(*args, **kwargs)
+
+    setattr(owner, name, call)
+    return calls
+
+
 def arrange(death: str | None) -> None:
     if death is None:
         return
@@ -62,7 +76,7 @@ def arrange(death: str | None) -> None:
 
         die_in(StepWriter, "on_log", at)
     elif where == "saving":
-        die_in(CreditTrainer, "_save_rng_state", at)
+        die_in(Trainer, "_save_rng_state", at)
     elif where == "renaming":
         die_in(checkpoints, "publish", at)
     elif where == "removing":
@@ -77,6 +91,10 @@ def arrange(death: str | None) -> None:
                 raise UnscoredBudgetExceeded("as if no judge had answered")
 
         Scorer.check_budget = check  # type: ignore[method-assign]
+    elif where == "chunk":
+        die_in(collecting, "sample", at)
+    elif where == "interrupt-chunk":
+        die_in(collecting, "sample", at, signal.SIGINT)
     elif where == "optimizer":
         die_in(torch.optim.AdamW, "step", at)
     else:
@@ -93,12 +111,16 @@ def digest(model: Any) -> str:
 
 def main(settings: dict[str, Any]) -> None:
     torch.set_num_threads(1)
+    sampled = count_calls(collecting, "sample")
     arrange(settings.get("die"))
     lora = LoraSpec(r=4, alpha=8, dropout=settings.get("dropout", 0.0)) if settings.get("lora") else None
     policy = world.policy(lora=lora)
     ctx = world.context(Path(settings["folder"]), settings["kind"], resume=settings.get("resume", False))
     if settings["kind"] == "rl":
         trained, _ = world.train(ctx, world.rl_stage(**settings["stage"]), policy)
+    elif settings["kind"] == "dpo" and "rounds" in settings["stage"]:
+        with world.scorer() as judge:
+            trained = train_rounds(preference_world.rounds(ctx, judge, **settings["stage"]), policy)
     elif settings["kind"] == "dpo":
         trained = train_dpo(ctx, DpoStage(**settings["stage"]), policy, preference_world.pairs(7))
     else:
@@ -111,7 +133,7 @@ def main(settings: dict[str, Any]) -> None:
     }
     rollouts = [row.scored.completion.text for row in ctx.store.rollouts(settings["kind"])]
     print(json.dumps({"weights": digest(policy.model), "steps": trained.steps, "numbers": steady, "texts": rollouts,
-                      "reference": trained.reference}))  # fmt: skip
+                      "reference": trained.reference, "sampled": sampled[0]}))  # fmt: skip
 
 
 def forked(settings: dict[str, Any]) -> int:

@@ -94,8 +94,8 @@ class Rounds:
         return step + (number + 1) * self.chunks
 
     def kept_after(self, step: int) -> int:
-        """The last step in the store that belongs to a checkpoint of this optimizer step; after the last step of a round
-        also the next one's completions, which the same weights wrote."""
+        """The last step in the store that belongs to a checkpoint of this optimizer step: where it ends a round, the
+        completions of the next do, since the same weights wrote them."""
         return step + (step // self.steps + 1) * self.chunks
 
     def tasks_of(self, number: int) -> list[Task]:
