@@ -33,10 +33,12 @@ class StepWriter(TrainerCallback):
         ctx: StageContext,
         take_rows: Callable[[], list[RolloutRow]] = list,
         step_of: Callable[[int], int] = int,
+        prefix: str = "",
     ) -> None:
         self.ctx = ctx
         self.take_rows = take_rows
         self.step_of = step_of  # where an optimizer step stands in the store
+        self.prefix = prefix  # of the names of what is stored
 
     def on_log(
         self, _args: Any, state: TrainerState, _control: Any, logs: dict[str, Any] | None = None, **_: Any
@@ -44,7 +46,8 @@ class StepWriter(TrainerCallback):
         if not state.is_world_process_zero or not logs or "train_runtime" in logs:
             return
         numbers = {name: float(value) for name, value in logs.items() if _is_number(value)}
-        self.ctx.store.write_step(self.ctx.stage, self.step_of(state.global_step), numbers, self.take_rows())
+        named = {f"{self.prefix}{name}": value for name, value in numbers.items()}
+        self.ctx.store.write_step(self.ctx.stage, self.step_of(state.global_step), named, self.take_rows())
         self.ctx.progress.advance(1, **{n: value for n, value in numbers.items() if _SHOWN.fullmatch(n)})
 
 

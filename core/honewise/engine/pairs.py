@@ -28,7 +28,7 @@ EXTRAS = ("target", "margin", "weight")
 def encode_pairs(
     pairs: Sequence[Pair], stage: PairLoss, tokenizer: PreTrainedTokenizerBase, limit: int | None, progress: Progress
 ) -> list[dict[str, Any]]:
-    """One row a pair: ``prompt_ids, chosen_ids, rejected_ids`` and ``EXTRAS``, in the order of ``pairs``.
+    """One row a pair: ``prompt_ids, chosen_ids, rejected_ids``, ``EXTRAS``, and its place in ``pairs`` as ``index``.
 
     Weights are divided by their mean, so that they shift the balance and not the size of a step; pairs of weight 0 and
     those of more than ``limit`` tokens are left out, which is said. Raises ``UserError`` where nothing is left, and
@@ -39,7 +39,7 @@ def encode_pairs(
     targets, margins = _targets(pairs, stage), _margins(pairs, stage)
     rows, longer, weightless = [], 0, 0
     with quiet():
-        for pair, target, margin in zip(pairs, targets, margins, strict=True):
+        for index, (pair, target, margin) in enumerate(zip(pairs, targets, margins, strict=True)):
             row = _encode(pair, tokenizer)
             length = len(row["prompt_ids"]) + max(len(row["chosen_ids"]), len(row["rejected_ids"]))
             if limit is not None and length > limit:
@@ -47,7 +47,7 @@ def encode_pairs(
             elif pair.weight == 0:
                 weightless += 1
             else:
-                rows.append({**row, "target": target, "margin": margin, "weight": pair.weight})
+                rows.append({**row, "target": target, "margin": margin, "weight": pair.weight, "index": index})
     if not rows:
         raise UserError(
             f"there is no pair to learn from: {longer} of {len(pairs)} are longer than {limit} tokens,"
