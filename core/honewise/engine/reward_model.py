@@ -117,7 +117,8 @@ def as_reward_model(policy: Policy, lora: LoraSpec | None = None, *, seed: int =
     """A sequence classifier on the trunk of a policy, its adapters merged; the head is 0, so that all scores are equal
     at first. The policy is used up. With ``lora``, fresh adapters, and a head that is trained whole."""
     causal = policy.model.merge_and_unload() if policy.adapted else policy.model
-    config = type(causal.config).from_dict({**causal.config.to_dict(), "num_labels": 1, "architectures": None})
+    known = {name: value for name, value in causal.config.to_dict().items() if name not in ("id2label", "label2id")}
+    config = type(causal.config).from_dict({**known, "num_labels": 1, "architectures": None})
     config.get_text_config().pad_token_id = policy.tokenizer.pad_token_id
     with quiet():
         try:

@@ -176,7 +176,7 @@ class RewardModel:
             Span(start, end, (value - shift) / (settings.std * share))
             for (start, end), value in zip(spans, values, strict=True)
         ]
-        return Score(terminal=total - sum(span.value for span in paid), spans=paid, parts={"raw": raw})
+        return Score(terminal=0.0 if mean else -settings.mean / settings.std, spans=paid, parts={"raw": raw})
 
 
 def load_reward_model(place: str, *, device: str = "auto", folds: bool = False) -> RewardModel:

@@ -24,7 +24,7 @@ def whole_problems(raw: Mapping[str, Any]) -> list[Problem]:
         if part in data:
             found.extend(_one_of(data, part, ("samples", "path"), f"data.{part}"))
     found.extend(_tiny(_mapping(_mapping(raw, "policy"), "tiny")))
-    found.extend(reward_problems(_mapping(_mapping(raw, "rubric"), "rewards")))
+    found.extend(reward_problems(_mapping(_mapping(raw, "rubric"), "rewards"), _mapping(raw, "stages")))
     found.extend(_stages(_mapping(raw, "stages")))
     return found
 

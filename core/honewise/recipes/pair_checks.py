@@ -36,7 +36,7 @@ def pair_stage_problems(
         yield from _reward_model(stage, path)
 
 
-def reward_problems(rewards: Mapping[str, Any]) -> Iterator[Problem]:
+def reward_problems(rewards: Mapping[str, Any], stages: Mapping[str, Any]) -> Iterator[Problem]:
     """Problems of rewards that are models."""
     for name, spec in rewards.items():
         if not isinstance(spec, Mapping):
@@ -47,6 +47,12 @@ def reward_problems(rewards: Mapping[str, Any]) -> Iterator[Problem]:
         for key in ("segments", "cross_fit"):
             if spec.get(key) and spec.get("model") is None:
                 yield Problem(f"{path}.{key}", "is for a reward model; set model")
+        model = spec.get("model")
+        trained = stages.get(model) if isinstance(model, str) else None
+        if isinstance(trained, Mapping):
+            for key, needed in (("segments", "segments"), ("cross_fit", "folds")):
+                if spec.get(key) is True and trained.get(needed) is None:
+                    yield Problem(f"{path}.{key}", f"needs {needed} in stages.{model}")
 
 
 def _sources(

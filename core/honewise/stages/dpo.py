@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from honewise.errors import UserError
 from honewise.recipes.preference import DpoStage
 from honewise.runs.run import StageContext
 
@@ -15,12 +14,8 @@ __all__ = ["check_dpo_stage", "run_dpo"]
 
 def check_dpo_stage(stage: DpoStage, ctx: StageContext) -> None:
     """Raise ``UserError`` where arguments and losses do not fit together."""
-    from honewise.engine.arguments import check_losses
     from honewise.engine.dpo import dpo_arguments
 
-    problems = check_losses(stage.losses, stage.divergence, stage.label_smoothing)
-    if problems:
-        raise UserError("\n".join(map(str, problems)))
     dpo_arguments(ctx, stage, stage.steps or 1)
 
 

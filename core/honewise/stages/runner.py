@@ -14,7 +14,15 @@ from typing import Any
 from honewise.errors import MissingExtra, Problem, RecipeError, RunError, UnscoredBudgetExceeded, UserError
 from honewise.host import PluginHost
 from honewise.progress import Progress, Silent
-from honewise.recipes.schema import DpoStage, EvaluateStage, PairsStage, RlStage, SftStage, Stage
+from honewise.recipes.schema import (
+    DpoStage,
+    EvaluateStage,
+    PairsStage,
+    RewardModelStage,
+    RlStage,
+    SftStage,
+    Stage,
+)
 from honewise.runs import card, manifest
 from honewise.runs.run import Run, StageContext
 
@@ -22,6 +30,7 @@ from .dpo import check_dpo_stage, run_dpo
 from .evaluate import run_evaluate
 from .pairs import check_pairs_stage, run_pairs
 from .recipe import read
+from .reward_model import check_reward_model_stage, run_reward_model
 from .rl import check_rl_stage, run_rl
 from .sft import check_sft_stage, run_sft
 from .workbench import Materials, Workbench, prepare
@@ -112,6 +121,8 @@ def _check_stage(bench: Workbench, stage: Stage, ctx: StageContext) -> None:
             check_pairs_stage(bench, stage)
         case DpoStage():
             check_dpo_stage(stage, ctx)
+        case RewardModelStage():
+            check_reward_model_stage(stage, ctx)
         case RlStage():
             check_rl_stage(bench, stage, ctx)
 
@@ -123,12 +134,13 @@ def _stages(bench: Workbench) -> None:
         if before is not None and before.state == "done":
             bench.progress.note(f"{name}: done before, {before.seconds:.0f} s")
             continue
-        if before is not None and bench.trains(name) and bench.policy_folder(name).is_dir():
-            store.set_stage(name, "done")  # killed after the policy was kept, before that was noted
+        if before is not None and bench.kept(name):
+            store.set_stage(name, "done")  # killed after the policy or model was kept, before that was noted
             continue
         ctx = bench.context(name, resume=before is not None)
         store.start_stage(name, stage.stage, position)
         try:
+            bench.begin(name)
             _stage(bench, stage, ctx)
         except UnscoredBudgetExceeded as error:
             store.set_stage(name, "stopped", reason=str(error))
@@ -155,6 +167,8 @@ def _stage(bench: Workbench, stage: Stage, ctx: StageContext) -> None:
             run_pairs(bench, stage, ctx)
         case DpoStage():
             run_dpo(bench, stage, ctx)
+        case RewardModelStage():
+            run_reward_model(bench, stage, ctx)
         case RlStage():
             run_rl(bench, stage, ctx)
         case EvaluateStage():

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import random
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,13 +13,24 @@ from honewise.contracts import Domain, Task
 from honewise.data import TaskSet, load_tasks
 from honewise.errors import Problem, RecipeError, UserError
 from honewise.host import PluginHost, get_host
-from honewise.progress import Progress
-from honewise.recipes.schema import BASE, DataSpec, DpoStage, EvaluateStage, PairsStage, Recipe, RlStage, SftStage
+from honewise.progress import Progress, Silent
+from honewise.recipes.schema import (
+    BASE,
+    DataSpec,
+    DpoStage,
+    EvaluateStage,
+    PairsStage,
+    Recipe,
+    RewardModelStage,
+    RlStage,
+    SftStage,
+)
 from honewise.recipes.sections import TrainingStage
 from honewise.runs import manifest
 from honewise.runs.run import Run, StageContext, stage_seed
 from honewise.scoring import Scorer
 
+from .model_rewards import MODEL_FOLDER, ModelReward, model_rewards
 from .rubric import make_scorer
 
 if TYPE_CHECKING:
@@ -39,9 +50,34 @@ class Materials:
     host: PluginHost
     domain: Domain
     scorer: Scorer
-    """Not yet started."""
+    """By the whole rubric; not yet started."""
     train: TaskSet
     held_out: TaskSet
+    models: Mapping[str, ModelReward] = field(default_factory=dict)
+    """The rubric's rewards that are models."""
+
+    def too_early(self, stage: str) -> frozenset[str]:
+        """Rewards whose model is not trained yet when ``stage`` is done."""
+        names = list(self.recipe.stages)
+        before = names[: names.index(stage)]
+        return frozenset(
+            name for name, model in self.models.items() if model.stage is not None and model.stage not in before
+        )
+
+    def make_scorer(self, without: Collection[str], progress: Progress) -> Scorer:
+        """A scorer by the rubric without some rewards. Raises ``UserError`` where the rest is no rubric."""
+        recipe = self.recipe
+        rewards = {name: model.reward for name, model in self.models.items()}
+        return make_scorer(
+            recipe.domain.use,
+            recipe.domain.options,
+            recipe.rubric,
+            host=self.host,
+            progress=progress,
+            seed=recipe.seed,
+            models=rewards,
+            without=without,
+        )
 
 
 def prepare(recipe: Recipe, progress: Progress, host: PluginHost | None = None) -> Materials:
@@ -49,23 +85,27 @@ def prepare(recipe: Recipe, progress: Progress, host: PluginHost | None = None) 
     host = host or get_host()
     domain = host.domain(recipe.domain.use, **recipe.domain.options)
     use, options = recipe.domain.use, recipe.domain.options
-    scorer = make_scorer(use, options, recipe.rubric, host=host, progress=progress, seed=recipe.seed)
+    models = model_rewards(recipe.rubric.rewards, recipe.stages)
+    rewards = {name: model.reward for name, model in models.items()}
+    scorer = make_scorer(use, options, recipe.rubric, host=host, progress=progress, seed=recipe.seed, models=rewards)
     train = _tasks(domain, recipe.data.train, host, "train", progress)
     held_out = _tasks(domain, recipe.data.held_out, host, "held_out", progress)
     seen = {repr(task.prompt) for task in train}
     shared = sum(repr(task.prompt) in seen for task in held_out)
     if shared:
         progress.note(f"data: {shared} of the {len(held_out)} held-out prompts stand in train too")
-    materials = Materials(recipe, host, domain, scorer, train, held_out)
+    materials = Materials(recipe, host, domain, scorer, train, held_out, models)
     _enough(materials)
     return materials
 
 
 def _enough(materials: Materials) -> None:
-    """Raise ``RecipeError`` where a stage asks for more tasks than there are."""
+    """Raise ``RecipeError`` where a stage asks for more tasks than there are, or has no rubric to score by."""
     problems = []
     for name, stage in materials.recipe.stages.items():
         try:
+            if (early := materials.too_early(name)) and scores(stage):
+                _check_without(materials, early)
             if isinstance(stage, SftStage):
                 demonstrations(materials, stage.demonstrations)
             elif isinstance(stage, RlStage) and stage.prompts > (count := len(rl_tasks(materials))):
@@ -74,6 +114,25 @@ def _enough(materials: Materials) -> None:
             problems.append(Problem(f"stages.{name}", str(error)))
     if problems:
         raise RecipeError(materials.recipe.name, problems)
+
+
+def scores(stage: object) -> bool:
+    """Whether a stage has completions scored."""
+    match stage:
+        case SftStage():
+            return stage.on == "best"
+        case DpoStage():
+            return stage.rounds is not None
+        case PairsStage() | RlStage() | EvaluateStage():
+            return True
+    return False
+
+
+def _check_without(materials: Materials, early: Collection[str]) -> None:
+    try:
+        materials.make_scorer(early, Silent()).close()
+    except UserError as error:
+        raise UserError(f"scored without {', '.join(sorted(early))}, which is trained later: {error}") from error
 
 
 def _tasks(domain: Domain, spec: DataSpec, host: PluginHost, part: str, progress: Progress) -> TaskSet:
@@ -128,22 +187,42 @@ class Workbench:
     run: Run
     device: str
     progress: Progress
+    _without: frozenset[str] = frozenset()
+    _scorer: Scorer | None = None
+    """In use while some reward has no model yet; else that of the materials."""
 
     def __enter__(self) -> Workbench:
+        for model in self.materials.models.values():
+            model.settle(self.run, self.device)
         return self
 
     def __exit__(self, *error: object) -> None:
         self.materials.scorer.close()
+        if self._scorer is not None:
+            self._scorer.close()
 
     @property
     def recipe(self) -> Recipe:
         return self.materials.recipe
 
+    def begin(self, stage: str) -> None:
+        """Let go of what the stage before held, and score with the rewards that there are by now."""
+        for model in self.materials.models.values():
+            model.release()
+        without = self.materials.too_early(stage)
+        if without == self._without:
+            return
+        if self._scorer is not None:
+            self._scorer.close()
+        self._scorer = self.materials.make_scorer(without, self.progress) if without else None
+        self._without = without
+
     @property
     def scorer(self) -> Scorer:
-        """One pool of scoring workers for the whole run, started on first use."""
-        self.materials.scorer.start()
-        return self.materials.scorer
+        """One pool of scoring workers for as long as the rubric stays the same, started on first use."""
+        scorer = self._scorer or self.materials.scorer
+        scorer.start()
+        return scorer
 
     def context(self, stage: str, *, resume: bool) -> StageContext:
         folder = self.run.stage_folder(stage)
@@ -183,6 +262,12 @@ class Workbench:
     def policy_folder(self, name: str) -> Path:
         """Where the finished policy of a stage stands; that of ``base`` beside the stages."""
         return self.run.path / BASE if name == BASE else self.run.stage_folder(name) / "policy"
+
+    def kept(self, stage: str) -> bool:
+        """Whether what the stage is for stands in its folder, whole."""
+        if isinstance(self.recipe.stages[stage], RewardModelStage):
+            return (self.run.stage_folder(stage) / MODEL_FOLDER).is_dir()
+        return self.trains(stage) and self.policy_folder(stage).is_dir()
 
     def policy(self, name: str) -> Policy:
         """The policy that a stage wrote, or the one that the recipe describes."""
