@@ -18,6 +18,7 @@ COMMANDS = (
     "recipe",
     "run",
     "report",
+    "compare",
     "eval",
     "tasks",
     "score",

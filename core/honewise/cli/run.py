@@ -161,6 +161,9 @@ def _what(recipe: Recipe, name: str) -> str:
     stage = recipe.stages[name]
     if isinstance(stage, SftStage):
         shown = "all demonstrations" if stage.demonstrations is None else f"{stage.demonstrations} demonstrations"
+        if stage.on != "gold":
+            author = stage.of or "the last policy"
+            shown = f"the best of {stage.n or 8} of {author}" if stage.on == "best" else f"answers of {author}"
         length = [f"{stage.steps} steps"] if stage.steps else []
         if stage.seconds is not None:
             length.append(stage.seconds if isinstance(stage.seconds, str) else f"{stage.seconds:g} s")
@@ -206,7 +209,11 @@ def _on_pairs(stage: DpoStage | RewardModelStage) -> str:
 def _measured(stage: EvaluateStage) -> str:
     of = ", ".join(stage.of) if stage.of else "every policy"
     sampled = f", and {stage.samples} samples at {stage.temperature:g}" if stage.samples else ""
-    controls = "".join(f"; control: {each.of} at {each.temperature:g}" for each in stage.controls)
+    controls = "".join(
+        f"; control: {each.of} at {each.temperature:g}"
+        + (f", best of {each.best_of} by {each.by}" if each.best_of else "")
+        for each in stage.controls
+    )
     return f"{of}: greedy{sampled}{controls}"
 
 

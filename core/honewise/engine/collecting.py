@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from honewise.contracts import Rubric, Scored, Task
 from honewise.models.policy import Policy, quiet
@@ -20,7 +20,7 @@ from honewise.scoring import Row
 
 from .trainer import Scores
 
-__all__ = ["Draw", "chunks_of", "collect", "fitting", "score_chunks", "scored_numbers"]
+__all__ = ["Draw", "chunks_of", "collect", "fitting", "numbered", "score_chunks", "scored_numbers"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,14 +145,23 @@ def score_chunks(
     return [row for number in range(len(makers)) for row in ctx.store.rollouts(ctx.stage, first_step + number)]
 
 
+def numbered(rows: Sequence[Row]) -> tuple[list[Row], list[str]]:
+    """Rows of a file as a chunk: numbered by task, without the text of a prompt, which no model has read."""
+    numbers: dict[str, int] = {}
+    for row in rows:
+        numbers.setdefault(row.task.id, len(numbers))
+    return [replace(row, group=numbers[row.task.id]) for row in rows], [""] * len(numbers)
+
+
 def scored_numbers(scored: Sequence[Scored], rubric: Rubric) -> dict[str, float]:
     """Means over completions, under the names that ``rl`` has for them; what nobody scored is left out."""
     count = len(scored)
     numbers = {
-        "unscored": sum(one.total is None for one in scored) / count,
         "completions/mean_length": sum(one.completion.tokens for one in scored) / count,
         "completions/clipped_ratio": sum(one.completion.truncated for one in scored) / count,
     }
+    if rubric.terms:
+        numbers["unscored"] = sum(one.total is None for one in scored) / count
     _mean(numbers, "reward", [one.total for one in scored])
     _mean(numbers, "correct", [None if one.correct is None else float(one.correct) for one in scored])
     for name in rubric.terms:

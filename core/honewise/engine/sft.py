@@ -49,12 +49,14 @@ def train_sft(
     pairs: Sequence[tuple[Task, str]],
     *,
     seconds: float | None = None,
+    after: int = 0,
 ) -> Trained:
-    """Train ``policy`` in place on prompts with their gold completions; the loss is that of the completions alone.
+    """Train ``policy`` in place on prompts with their completions; the loss is that of the completions alone.
 
     Ends after ``stage.steps``, or once ``seconds`` (left out: ``stage.seconds``, where it is a number) have passed,
     whichever comes first; one of them must be given. With ``ctx.resume``, goes on from the newest complete checkpoint,
-    whose seconds count. A Ctrl-C ends the step, writes a checkpoint and is raised.
+    whose seconds count. A Ctrl-C ends the step, writes a checkpoint and is raised. ``after``: steps that the stage has
+    in the store before those of training.
     """
     budget = seconds if seconds is not None else stage.seconds
     if isinstance(budget, str):
@@ -63,13 +65,13 @@ def train_sft(
         raise UserError("sft: say how long, with `steps` or `seconds`")
     rows = _rows(ctx, stage, policy, pairs)
     checkpoint = newest_checkpoint(ctx.folder) if ctx.resume else None
-    ctx.store.truncate(ctx.stage, checkpoint_step(checkpoint) if checkpoint else 0)
+    ctx.store.truncate(ctx.stage, after + (checkpoint_step(checkpoint) if checkpoint else 0))
     args = sft_arguments(ctx, stage)
     clock, began = SecondsBudget(budget or float("inf")), time.perf_counter()
     trainer = carry_out(
         ctx,
         lambda: DemonstrationTrainer(policy.model, rows, args, policy.tokenizer, clock),
-        (StepWriter(ctx), clock),
+        (StepWriter(ctx, step_of=lambda step: after + step), clock),
         keep=stage.keep,
         total=stage.steps,
         checkpoint=checkpoint,
@@ -77,7 +79,7 @@ def train_sft(
     )
     policy.path = None
     policy.model.eval()
-    last = ctx.store.metrics(ctx.stage).get(trainer.state.global_step, {})
+    last = ctx.store.metrics(ctx.stage).get(after + trainer.state.global_step, {})
     return Trained(trainer.state.global_step, time.perf_counter() - began, None, last)
 
 
@@ -174,7 +176,7 @@ def _rows(
 ) -> list[dict[str, list[int]]]:
     """Encoded demonstrations; those that the model cannot hold are left out, and it is said."""
     if not pairs:
-        raise UserError("sft: no training task has a gold completion, so there is nothing to show")
+        raise UserError("sft: no training task has a completion to learn from, so there is nothing to show")
     with quiet():
         rows = [encode_demonstration(policy.tokenizer, task.prompt, gold) for task, gold in pairs]
     limit = convert("sft", stage.trainer).get("max_length") or policy.context

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from honewise.contracts import Scored, Task
 from honewise.metrics import paired_bootstrap
@@ -11,7 +12,7 @@ from honewise.recipes.schema import EvaluateStage
 from honewise.runs.run import StageContext
 from honewise.runs.store import Store
 
-from .measure import Measured, Sampling, measure, per_task
+from .measure import Measured, Sampling, best_of, measure, per_task
 from .workbench import Workbench
 
 __all__ = ["run_evaluate"]
@@ -29,10 +30,15 @@ class _Setting:
     of: str
     how: Sampling
     control: bool = False
+    by: str = ""
+    """What the one completion is best in that is kept of each task's; empty where all are."""
 
     @property
     def name(self) -> str:
-        return f"{self.of} {self.how.label}"
+        if not self.by:
+            return f"{self.of} {self.how.label}"
+        by = "" if self.by == "total" else f" by {self.by}"
+        return f"{self.of} {self.how.label} best of {self.how.samples}{by}"
 
 
 def run_evaluate(bench: Workbench, stage: EvaluateStage, ctx: StageContext) -> None:
@@ -53,7 +59,8 @@ def _measure(bench: Workbench, ctx: StageContext, of: str, todo: Sequence[_Setti
     for setting in todo:
         found = measure(policy, tasks, bench.scorer, setting.how, ctx.progress, f"{ctx.stage}: {setting.name}")
         bench.scorer.check_budget(found.scored, bench.recipe.rubric.max_unscored)
-        _keep(ctx, setting, found, len(tasks))
+        kept = best_of(found, bench.scorer.domain, setting.by) if setting.by else found
+        _keep(ctx, setting, kept, len(tasks))
 
 
 def _settings(bench: Workbench, stage: EvaluateStage, ctx: StageContext) -> Iterator[_Setting]:
@@ -72,16 +79,17 @@ def _settings(bench: Workbench, stage: EvaluateStage, ctx: StageContext) -> Iter
         if stage.samples:
             yield _Setting(of, sampled)
     for control in stage.controls:
-        count = 1 if control.temperature == 0 else control.samples or stage.samples or 1
-        yield _Setting(control.of, replace(how, temperature=control.temperature, samples=count), control=True)
+        count = 1 if control.temperature == 0 else control.best_of or control.samples or stage.samples or 1
+        by = control.by if control.best_of else ""
+        yield _Setting(control.of, replace(how, temperature=control.temperature, samples=count), True, by)
 
 
 def _keep(ctx: StageContext, setting: _Setting, found: Measured, tasks: int) -> None:
     how = setting.how
-    settings = {
+    settings: dict[str, Any] = {
         "temperature": how.temperature,
         "top_p": how.top_p,
-        "samples": how.samples,
+        "samples": 1 if setting.by else how.samples,
         "max_new_tokens": how.max_new_tokens,
         "seed": how.seed,
         "tasks": tasks,
@@ -89,6 +97,8 @@ def _keep(ctx: StageContext, setting: _Setting, found: Measured, tasks: int) -> 
         "scored": sum(row.total is not None for row in found.scored),
         "completions": len(found.rows),
     }
+    if setting.by:
+        settings |= {"best_of": how.samples, "by": setting.by}
     ctx.store.write_eval(ctx.stage, setting.name, setting.of, settings, found.rows, found.numbers)
 
 

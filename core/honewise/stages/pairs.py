@@ -14,7 +14,6 @@ from honewise.errors import RunError, UserError, near
 from honewise.recipes.preference import Drawing, PairsStage, Rules, SourceSpec
 from honewise.runs.manifest import hash_templates
 from honewise.runs.run import StageContext
-from honewise.scoring import Row
 from honewise.scoring.pairs import Candidate, Found, Pair, PairRule, candidate, make_pairs, prompt_key
 from honewise.scoring.preferences import Preferences, read_pairs, read_preferences, write_pairs
 
@@ -158,11 +157,11 @@ def _add_completions(
     for made, source, weight in read.scored:
         groups.setdefault((source, weight), []).append(made)
     if read.open:
-        from honewise.engine.collecting import score_chunks
+        from honewise.engine.collecting import numbered, score_chunks
 
         size = stage.sampled_at_once
         parts = [read.open[start : start + size] for start in range(0, len(read.open), size)]
-        makers = [lambda part=part: _numbered([row for row, _, _ in part]) for part in parts]
+        makers = [lambda part=part: numbered([row for row, _, _ in part]) for part in parts]
         limit = bench.recipe.rubric.max_unscored
         rows = score_chunks(ctx, makers, bench.scorer, first_step=step, max_unscored=limit)
         for row, (_, source, weight) in zip(rows, read.open, strict=True):
@@ -172,14 +171,6 @@ def _add_completions(
         facts = provenance_of(bench) if read.open else {}
         found.add(make_pairs(candidates, rule, seed=ctx.seed, source=source, weight=weight, provenance=facts))
     return step
-
-
-def _numbered(rows: Sequence[Row]) -> tuple[list[Row], list[str]]:
-    """Rows with the number of their task within the chunk, and no text of a prompt: no model has read it."""
-    numbers: dict[str, int] = {}
-    for row in rows:
-        numbers.setdefault(row.task.id, len(numbers))
-    return [replace(row, group=numbers[row.task.id]) for row in rows], [""] * len(numbers)
 
 
 def _unfit(pair: Pair, rule: PairRule) -> str:

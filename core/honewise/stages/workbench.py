@@ -106,7 +106,7 @@ def _enough(materials: Materials) -> None:
         try:
             if (early := materials.too_early(name)) and scores(stage):
                 _check_without(materials, early)
-            if isinstance(stage, SftStage):
+            if isinstance(stage, SftStage) and stage.on == "gold":
                 demonstrations(materials, stage.demonstrations)
             elif isinstance(stage, RlStage) and stage.prompts > (count := len(rl_tasks(materials))):
                 raise UserError(f"prompts: {stage.prompts} tasks a step, but there are only {count} training tasks")
@@ -307,7 +307,8 @@ class Workbench:
         """What a tiny policy's tokenizer learns from: all training prompts and the completions that are shown."""
         for task in self.materials.train:
             yield from (message["content"] for message in task.prompt if isinstance(message["content"], str))
-        shown = [stage.demonstrations for stage in self.recipe.stages.values() if isinstance(stage, SftStage)]
+        stages = self.recipe.stages.values()
+        shown = [stage.demonstrations for stage in stages if isinstance(stage, SftStage) and stage.on == "gold"]
         most = None if not shown or None in shown else max(count for count in shown if count is not None)
         yield from (gold for _, gold in demonstrations(self.materials, most))
 
