@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import tiny_world as world
 import torch
-from trl import DPOTrainer, GRPOTrainer, SFTTrainer
+from trl import DPOTrainer, GRPOTrainer, RewardTrainer, SFTTrainer
 from trl.trainer.utils import RepeatSampler
 
 from honewise.engine.checkpoints import ExactCheckpoints
@@ -22,7 +22,10 @@ from honewise.engine.overrides import (
     DPO_RELIED_ON,
     OVERRIDES,
     RELIED_ON,
+    REWARD_OVERRIDES,
+    REWARD_RELIED_ON,
 )
+from honewise.engine.reward_trainer import RewardModelTrainer
 from honewise.engine.sft import DemonstrationTrainer
 from honewise.engine.sharing import SharedPrompts
 from honewise.engine.trainer import CreditTrainer, EpochSampler
@@ -39,6 +42,7 @@ def plain_signature(function: Callable[..., Any]) -> str:
 TRAINERS: list[tuple[type[Any], Any, Any]] = [
     (GRPOTrainer, OVERRIDES, RELIED_ON),
     (DPOTrainer, DPO_OVERRIDES, DPO_RELIED_ON),
+    (RewardTrainer, REWARD_OVERRIDES, REWARD_RELIED_ON),
 ]
 
 
@@ -64,10 +68,11 @@ def test_the_list_is_complete() -> None:
         ((CreditTrainer, SharedPrompts), GRPOTrainer, OVERRIDES, True),
         ((DemonstrationTrainer,), SFTTrainer, OVERRIDES, False),
         ((PreferenceTrainer,), DPOTrainer, DPO_OVERRIDES, True),
+        ((RewardModelTrainer,), RewardTrainer, REWARD_OVERRIDES, True),
     ]
     for ours, theirs, listed, all_of_them in families:
         own = {name for one in (*ours, ExactCheckpoints) for name in vars(one) if not name.startswith("__")}
-        replaced = {name for name in own if inspect.isfunction(getattr(theirs, name, None))}
+        replaced = {name for name in own if callable(getattr(theirs, name, None))}
         assert replaced <= set(listed)
         assert not all_of_them or set(listed) <= own
 

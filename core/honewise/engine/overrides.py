@@ -15,6 +15,8 @@ __all__ = [
     "DPO_RELIED_ON",
     "OVERRIDES",
     "RELIED_ON",
+    "REWARD_OVERRIDES",
+    "REWARD_RELIED_ON",
 ]
 
 OVERRIDES: Mapping[str, tuple[str, str]] = {
@@ -98,6 +100,23 @@ DPO_OVERRIDES: Mapping[str, tuple[str, str]] = {
 
 DPO_RELIED_ON: Mapping[str, str] = {
     "compute_loss": "(self, model, inputs, return_outputs=False, num_items_in_batch=None)",
+    "training_step": "(self, *args, **kwargs)",
+    "log": "(self, logs, start_time=None)",
+}
+"""Members that must call what is overridden, or average ``_metrics``, as they are."""
+
+REWARD_OVERRIDES: Mapping[str, tuple[str, str]] = {
+    **{name: OVERRIDES[name] for name in _EXACT},
+    **{name: DPO_OVERRIDES[name] for name in ("_prepare_dataset", "_get_train_sampler")},
+    "compute_loss": (
+        "(self, model, inputs, return_outputs=False, num_items_in_batch=None)",
+        "soft targets, weights, costs and segments, on the value of every token in place of that of the last one that"
+        " is no padding",
+    ),
+}
+"""Member of ``RewardTrainer`` to its signature and why it is overridden."""
+
+REWARD_RELIED_ON: Mapping[str, str] = {
     "training_step": "(self, *args, **kwargs)",
     "log": "(self, logs, start_time=None)",
 }

@@ -23,7 +23,7 @@ MODEL_FOLDER = "model"
 
 
 class ModelReward:
-    """A reward of the rubric that asks a reward model, in batches, in this process. Loaded when it is first asked."""
+    """A reward of the rubric that asks a reward model, in batches, in this process."""
 
     def __init__(self, name: str, spec: RewardSpec, stages: Mapping[str, Any]) -> None:
         assert spec.model is not None
@@ -50,11 +50,12 @@ class ModelReward:
 
     def score(self, tasks: Sequence[Task], completions: Sequence[Completion]) -> list[Score | Unscored]:
         """One result for each completion."""
-        model = self._load()
+        model = self.load()
         dense = model.settings.segments is not None if self.spec.segments is None else self.spec.segments
         return model.score(tasks, completions, dense=dense, cross_fit=self.spec.cross_fit)
 
-    def _load(self) -> RewardModel:
+    def load(self) -> RewardModel:
+        """The model, loaded once. Raises ``UserError`` where it cannot be had."""
         if self._model is None:
             from honewise.engine.reward_scoring import load_reward_model
 

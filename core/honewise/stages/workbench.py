@@ -206,10 +206,13 @@ class Workbench:
         return self.materials.recipe
 
     def begin(self, stage: str) -> None:
-        """Let go of what the stage before held, and score with the rewards that there are by now."""
-        for model in self.materials.models.values():
-            model.release()
+        """Let go of what the stage before held, and score with the rewards that there are by now; their models are
+        loaded, and raise ``UserError`` where they cannot be had."""
         without = self.materials.too_early(stage)
+        for name, model in self.materials.models.items():
+            model.release()
+            if scores(self.recipe.stages[stage]) and name not in without:
+                model.load()
         if without == self._without:
             return
         if self._scorer is not None:
