@@ -162,6 +162,29 @@ def test_dpo(changes: dict[str, Any], lora: bool, children: Children, tmp_path: 
     assert whole["numbers"]["1"]["rewards/margins"] == 0.0
 
 
+@pytest.mark.parametrize(("death", "lora", "folds"), [
+    ("optimizer:11", False, 2),  # in the second step of the second fold; the first is there already
+    ("optimizer:3", True, None),
+    pytest.param("saving:6", False, 2, marks=pytest.mark.slow),  # in the last checkpoint of the second fold
+    pytest.param("optimizer:21", False, 2, marks=pytest.mark.slow),  # in the model that is used
+    pytest.param("renaming:8", False, 2, marks=pytest.mark.slow),
+])  # fmt: skip
+def test_reward_model(death: str, lora: bool, folds: int | None, children: Children, tmp_path: Path) -> None:
+    """Nine steps each, with a checkpoint every third; weights, numbers and what is held out are the same."""
+    stage = {"steps": 9, "save_every": 3, "batch": 4, "folds": folds, "trainer": {"learning_rate": 1e-3}}
+    settings = {"kind": "reward", "stage": stage, "lora": lora}
+    whole = children.outcome(settings, tmp_path / "a")
+    assert whole["steps"] == (27 if folds else 9)
+    assert whole["numbers"][str(whole["steps"])]["held_out/pairs"] == (7 if folds else 1)
+    resumed = children.killed_and_resumed(settings, tmp_path / "b", death)
+    assert resumed == whole
+    assert not list((tmp_path / "b" / "reward").glob(".[a-z]*"))
+    states = [path.read_bytes() for path in sorted((tmp_path / "a" / "reward" / "model").rglob("*.safetensors"))]
+    again = [path.read_bytes() for path in sorted((tmp_path / "b" / "reward" / "model").rglob("*.safetensors"))]
+    assert len(states) == 1 + (folds or 0)
+    assert again == states
+
+
 ROUNDS: dict[str, Any] = {
     "rounds": {"count": 3, "prompts": 4, "samples": 3, "sampled_at_once": 6, "rule": "all"},
     "steps": 2, "batch": 4, "save_every": 100, "trainer": {"learning_rate": 1e-2},

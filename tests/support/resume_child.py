@@ -31,11 +31,13 @@ from transformers import Trainer
 
 from honewise.engine import checkpoints, collecting
 from honewise.engine.dpo import train_dpo
+from honewise.engine.reward_model import as_reward_model, train_reward_model
+from honewise.engine.reward_scoring import load_reward_model
 from honewise.engine.rounds import train_rounds
 from honewise.engine.sft import train_sft
 from honewise.engine.trainer import CreditTrainer
 from honewise.errors import UnscoredBudgetExceeded
-from honewise.recipes.schema import DpoStage, LoraSpec, SftStage
+from honewise.recipes.schema import DpoStage, LoraSpec, RewardModelStage, SftStage
 
 
 def die_in(owner: Any, name: str, at: int, how: int = signal.SIGKILL) -> None:
@@ -121,6 +123,15 @@ def main(settings: dict[str, Any]) -> None:
     elif settings["kind"] == "dpo" and "rounds" in settings["stage"]:
         with world.scorer() as judge:
             trained = train_rounds(preference_world.rounds(ctx, judge, **settings["stage"]), policy)
+    elif settings["kind"] == "reward":
+        how = RewardModelStage(**settings["stage"], lora=lora)
+
+        def trunk() -> tuple[Any, Any]:
+            start = world.policy()
+            return as_reward_model(start, how.lora), start.tokenizer
+
+        trained = train_reward_model(ctx, how, trunk, preference_world.pairs(7))
+        policy.model = load_reward_model(str(ctx.folder / "model"), device="cpu").model
     elif settings["kind"] == "dpo":
         trained = train_dpo(ctx, DpoStage(**settings["stage"]), policy, preference_world.pairs(7))
     else:
