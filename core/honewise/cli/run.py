@@ -163,7 +163,9 @@ def _what(recipe: Recipe, name: str) -> str:
         shown = "all demonstrations" if stage.demonstrations is None else f"{stage.demonstrations} demonstrations"
         if stage.on != "gold":
             author = stage.of or "the last policy"
-            shown = f"the best of {stage.n or 8} of {author}" if stage.on == "best" else f"answers of {author}"
+            stored = isinstance(recipe.stages.get(author), PairsStage)
+            best = f"the best of {author}" if stored else f"the best of {stage.n or 8} of {author}"
+            shown = best if stage.on == "best" else f"answers of {author}"
         length = [f"{stage.steps} steps"] if stage.steps else []
         if stage.seconds is not None:
             length.append(stage.seconds if isinstance(stage.seconds, str) else f"{stage.seconds:g} s")
@@ -200,7 +202,8 @@ def _on_pairs(stage: DpoStage | RewardModelStage) -> str:
         if stage.rounds is not None:
             return f"{what}, {stage.rounds.count} rounds of {stage.steps} steps of {stage.batch} pairs of its own"
     seconds = getattr(stage, "seconds", None)
-    length = f"{stage.steps} steps" if stage.steps else f"{stage.epochs or 1:g} epochs"
+    epochs = stage.epochs or 1
+    length = f"{stage.steps} steps" if stage.steps else f"{epochs:g} epoch{'s' if epochs != 1 else ''}"
     if seconds is not None and not stage.steps:
         length = seconds if isinstance(seconds, str) else f"{seconds:g} s"
     return f"{what}, {length} of {stage.batch} pairs" + (f" of {stage.pairs}" if stage.pairs else "")

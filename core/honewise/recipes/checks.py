@@ -73,7 +73,8 @@ def _stages(stages: Mapping[str, Any]) -> Iterator[Problem]:
         kind = kinds.get(name)
         yield from _named(stage.get("from"), f"{path}.from", policies, "earlier stage that trains")
         if kind == "sft":
-            yield from _sft(stage, path, earlier, policies)
+            writers = [*policies, *(other for other in earlier if kinds.get(other) == "pairs")]
+            yield from _sft(stage, path, earlier, writers)
         if kind is not None:
             yield from pair_stage_problems(name, stage, kinds, policies, earlier)
         if kind == "dpo":
@@ -94,7 +95,7 @@ _WRITTEN = ("of", "n", "temperature", "max_new_tokens", "least")
 """What an `sft` stage says of completions that a model writes."""
 
 
-def _sft(stage: Mapping[str, Any], path: str, earlier: list[str], policies: list[str]) -> Iterator[Problem]:
+def _sft(stage: Mapping[str, Any], path: str, earlier: list[str], writers: list[str]) -> Iterator[Problem]:
     if stage.get("steps") is None and stage.get("seconds") is None:
         yield Problem(path, "needs steps or seconds")
     yield from _seconds(stage, path, earlier)
@@ -109,7 +110,7 @@ def _sft(stage: Mapping[str, Any], path: str, earlier: list[str], policies: list
     if on == "best" and stage.get("temperature") == 0:
         yield Problem(f"{path}.temperature", "0 is greedy, and all completions of a task would be one")
     if isinstance(of, str) and not ("/" in of or "." in of):
-        yield from _named(of, f"{path}.of", policies, "earlier stage that trains")
+        yield from _named(of, f"{path}.of", writers, "earlier stage that trains or makes pairs")
 
 
 def _seconds(stage: Mapping[str, Any], path: str, earlier: list[str]) -> Iterator[Problem]:

@@ -182,8 +182,8 @@ class SftStage(TrainingStage):
     """What is shown: gold completions; `answers` of another model, such as the one that judges; or the `best` of `n`
     completions of each task, by the rubric's total."""
     of: str | None = None
-    """Who wrote the answers: an earlier stage that trains, `base`, a folder or hub id of a model, or a file of
-    completions. For `answers` and `best`."""
+    """Who wrote the answers, for `answers` and `best`: an earlier stage that trains, `base`, a folder or hub id of a
+    model, a file of completions, or an earlier `pairs` stage, whose completions and scores are taken as they are."""
     n: Positive | None = None
     """Completions sampled of each task; left out, 8 for `best` and the likeliest one for `answers`."""
     temperature: Annotated[float, Field(ge=0)] | None = None

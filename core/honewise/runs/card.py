@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from honewise.recipes.schema import PolicySpec
 
 from . import manifest
+from .preferences import sentences
 from .run import Run
 from .summary import comparisons, results
 
@@ -33,6 +34,8 @@ def _lines(run: Run) -> Iterator[str]:
         steps = f", {state.steps} steps" if state.steps else ""
         why = f": {state.reason.splitlines()[0]}" if state.reason else ""
         yield f"- {state.stage} ({state.kind}): {state.state} after {state.seconds:.0f} s{steps}{why}"
+    for sentence in sentences(run.store):
+        yield f"- {sentence}"
     for stage in run.store.stages():
         if stage.kind == "evaluate" and run.store.evaluations(stage.stage):
             yield from _tables(run, stage.stage)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from honewise.contracts import Completion, Rubric, Scored, Task
 from honewise.errors import UserError
-from honewise.recipes.schema import BASE, PolicySpec, SftStage
+from honewise.recipes.schema import BASE, PairsStage, PolicySpec, SftStage
 from honewise.runs.run import StageContext
 from honewise.scoring import Row
 from honewise.scoring.pairs import Candidate, PairRule, candidate
@@ -50,7 +50,11 @@ def written(bench: Workbench, stage: SftStage, ctx: StageContext) -> tuple[list[
     tasks = rl_tasks(bench.materials)[: stage.demonstrations]
     scorer: Scores = bench.scorer if stage.on == "best" else _Unjudged()
     of = stage.of or bench.source_of(ctx.stage)
-    if Path(of).is_file():
+    if isinstance(bench.recipe.stages.get(of), PairsStage):
+        wanted = {task.id for task in tasks}
+        stored = [row for row in ctx.store.rollouts(of) if row.task_id in wanted]
+        found, steps = [candidate(row.scored, PairRule()) for row in stored], 0
+    elif Path(of).is_file():
         found, steps = _from_file(bench, ctx, of, tasks, scorer)
     else:
         found, steps = _sampled(bench, stage, ctx, of, tasks, scorer)
