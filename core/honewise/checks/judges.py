@@ -28,8 +28,9 @@ def judges(bench: Bench) -> Iterator[Finding]:
 def _template(bench: Bench, template: JudgeTemplate) -> Iterator[str]:
     if template not in bench.domain.judges:
         yield "a reward asks with it, and Domain.judges does not list it"
+    home = templates.home_of(template) if template.package else bench.package or templates.home_of(template)
     try:
-        slots = templates.slots_of(templates.load(bench.package or _package_of(template), template.file))
+        slots = templates.slots_of(templates.load(home, template.file))
     except UserError as error:
         yield str(error)
     else:
@@ -56,9 +57,3 @@ def _parser(template: JudgeTemplate) -> Iterator[str]:
             yield f"parsing the reply {describe(reply)} gave the verdict {verdict.value!r}"
         elif not reply:
             yield f"parsing an empty reply gave the verdict {verdict.value!r}; ValueError is expected"
-
-
-def _package_of(template: JudgeTemplate) -> str:
-    """The package of the parser: templates stand beside it."""
-    function = template.parse.func if isinstance(template.parse, functools.partial) else template.parse
-    return str(getattr(function, "__module__", "")).partition(".")[0]

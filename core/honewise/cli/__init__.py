@@ -22,6 +22,7 @@ COMMANDS = (
     "eval",
     "tasks",
     "score",
+    "judge",
     "rewards",
     "new",
     "plugins",

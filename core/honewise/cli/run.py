@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from honewise.errors import UnscoredBudgetExceeded, UserError
+from honewise.errors import BudgetExceeded, JudgeBudgetExceeded, UnscoredBudgetExceeded, UserError
 from honewise.progress import Progress
+from honewise.recipes.judging import JudgeSpec
 from honewise.recipes.schema import (
     DpoStage,
     EvaluateStage,
@@ -32,6 +33,12 @@ if TYPE_CHECKING:
 
 __all__ = ["attach"]
 
+_STOPPED = {
+    KeyboardInterrupt: "interrupted",
+    UnscoredBudgetExceeded: "stopped: too much could not be scored",
+    JudgeBudgetExceeded: "stopped: the judge has cost what it may",
+}
+_JUDGED = ("judge/calls", "judge/cost")
 ROWS = 10
 """Lines of the table of rewards in one stage."""
 
@@ -67,9 +74,9 @@ def run(
     command = shlex.join(["honewise", "run", recipe, *changes])
     try:
         finished = execute(materials, resume=resume, progress=progress, command=command)
-    except (KeyboardInterrupt, UnscoredBudgetExceeded) as stop:
+    except (KeyboardInterrupt, BudgetExceeded) as stop:
         progress.done()
-        why = "interrupted" if isinstance(stop, KeyboardInterrupt) else "stopped: too much could not be scored"
+        why = _STOPPED[type(stop)]
         note(f"{why}. To go on from the last checkpoint:\n  {command} --resume")
         raise
     except UserError:
@@ -96,7 +103,8 @@ class RewardTable:
 
     def advance(self, count: int = 1, **numbers: float) -> None:
         self._count += count
-        self._progress.advance(count, **{name: value for name, value in numbers.items() if "/" not in name})
+        shown = {n.replace("/", " "): value for n, value in numbers.items() if "/" not in n or n in _JUDGED}
+        self._progress.advance(count, **shown)
         columns = _columns(numbers)
         if columns and self._count // self._every != self._said:
             self._said = self._count // self._every
@@ -142,6 +150,7 @@ def _plan(materials: Materials) -> None:
         ("train", _data(materials.train)),
         ("held out", _data(materials.held_out)),
         ("policy", _policy(recipe.policy)),
+        ("judge", _judge(recipe.judge)),
         ("device", recipe.device),
         ("seed", str(recipe.seed)),
     ]
@@ -230,6 +239,15 @@ def _weight(weight: float | Mapping[int, float]) -> str:
     return f"{weight:g}"
 
 
+def _judge(spec: JudgeSpec | None) -> str:
+    if spec is None:
+        return "none"
+    local = "" if spec.local is None else str(spec.local.path or spec.local.hub)
+    who = f"{spec.model} at {spec.url}" if spec.url else local or "the policy with its adapter off"
+    limits = [f"{value:g} {name}" for name, value in spec.budget.model_dump(exclude_none=True).items()]
+    return who + (f", at most {' and '.join(limits)}" if limits else "")
+
+
 def _policy(spec: PolicySpec) -> str:
     if spec.tiny is not None:
         tiny = spec.tiny
@@ -250,6 +268,10 @@ def _summary(run: Run) -> None:
         if pairs.rows:
             show()
             print_table(pairs.columns, pairs.rows)
+    spent = run.store.judge_spent()
+    if spent.calls:
+        cost = f", cost {spent.cost:.4g}" if spent.cost else ""
+        show(f"\njudge:  {spent.calls} calls, {spent.tokens} tokens{cost}")
     _report(run)
 
 

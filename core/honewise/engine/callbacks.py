@@ -16,13 +16,14 @@ import numpy as np
 import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState
 
+from honewise.clients.ledger import CallRecord
 from honewise.progress import Progress
 from honewise.runs.rows import RolloutRow
 from honewise.runs.run import StageContext
 
 __all__ = ["Interrupt", "SecondsBudget", "StepMark", "StepWriter", "deferred_interrupt"]
 
-_SHOWN = re.compile(r"reward|loss|accuracy|margin|unscored|rewards/(margins|accuracies|.*/mean)")
+_SHOWN = re.compile(r"reward|loss|accuracy|margin|unscored|rewards/(margins|accuracies|.*/mean)|judge/(calls|cost)")
 
 
 class StepWriter(TrainerCallback):
@@ -32,11 +33,13 @@ class StepWriter(TrainerCallback):
         self,
         ctx: StageContext,
         take_rows: Callable[[], list[RolloutRow]] = list,
+        take_calls: Callable[[], list[CallRecord]] = list,
+        *,
         step_of: Callable[[int], int] = int,
         prefix: str = "",
     ) -> None:
         self.ctx = ctx
-        self.take_rows = take_rows
+        self.take_rows, self.take_calls = take_rows, take_calls
         self.step_of = step_of  # where an optimizer step stands in the store
         self.prefix = prefix  # of the names of what is stored
 
@@ -47,7 +50,8 @@ class StepWriter(TrainerCallback):
             return
         numbers = {name: float(value) for name, value in logs.items() if _is_number(value)}
         named = {f"{self.prefix}{name}": value for name, value in numbers.items()}
-        self.ctx.store.write_step(self.ctx.stage, self.step_of(state.global_step), named, self.take_rows())
+        rows, calls = self.take_rows(), self.take_calls()
+        self.ctx.store.write_step(self.ctx.stage, self.step_of(state.global_step), named, rows, calls)
         self.ctx.progress.advance(1, **{n: value for n, value in numbers.items() if _SHOWN.fullmatch(n)})
 
 

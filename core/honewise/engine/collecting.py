@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from honewise.clients import judge_numbers
 from honewise.contracts import Rubric, Scored, Task
 from honewise.models.policy import Policy, quiet
 from honewise.models.sampling import derive_seed, sample
@@ -21,6 +22,8 @@ from honewise.scoring import Row
 from .trainer import Scores
 
 __all__ = ["Draw", "chunks_of", "collect", "fitting", "numbered", "score_chunks", "scored_numbers"]
+
+_SHOWN = ("reward", "unscored", "judge/calls", "judge/cost")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +81,8 @@ def collect(
 
     Chunks are the steps ``first_step``, ``first_step`` + 1 ... of the stage. ``weights_at`` is the step that the
     rubric's schedules are asked for. ``stop`` is asked after each chunk; where it says so, ``KeyboardInterrupt`` is
-    raised. Raises ``UnscoredBudgetExceeded`` before a chunk of which too much is unscored is stored.
+    raised. Raises ``BudgetExceeded`` before a chunk of which too much is unscored is stored, or one for which the judge
+    had no budget; what the judge was asked is kept.
     """
     size = _tasks_at_once(draw)
 
@@ -128,9 +132,14 @@ def score_chunks(
         began = time.perf_counter()
         rows, prompts = make()
         sampled = time.perf_counter()
-        scored = scorer.score(rows, step=weights_at)
-        scorer.check_budget(scored, max_unscored)
-        numbers = scored_numbers(scored, scorer.rubric)
+        try:
+            scored = scorer.score(rows, step=weights_at)
+            scorer.check_budget(scored, max_unscored)
+        except BaseException:
+            ctx.store.write_calls(ctx.stage, step, scorer.take_calls())  # paid for, whatever came of them
+            raise
+        calls = scorer.take_calls()
+        numbers = {**scored_numbers(scored, scorer.rubric), **judge_numbers(calls)}
         numbers |= {"seconds/rollouts": sampled - began, "seconds/scoring": time.perf_counter() - sampled}
         counts: dict[int, int] = {}
         stored = []
@@ -138,7 +147,7 @@ def score_chunks(
             group = row.group or 0
             counts[group] = counts.get(group, -1) + 1
             stored.append(RolloutRow(one, prompts[group], group, counts[group]))
-        ctx.store.write_step(ctx.stage, step, numbers, stored)
+        ctx.store.write_step(ctx.stage, step, numbers, stored, calls)
         ctx.progress.advance(len(rows), **{name: value for name, value in numbers.items() if _shown(name)})
         if stop():
             raise KeyboardInterrupt
@@ -179,7 +188,7 @@ def _mean(numbers: dict[str, float], name: str, values: Sequence[float | None]) 
 
 
 def _shown(name: str) -> bool:
-    return name in ("reward", "unscored") or (name.startswith("rewards/") and name.endswith("/mean"))
+    return name in _SHOWN or (name.startswith("rewards/") and name.endswith("/mean"))
 
 
 def _tasks_at_once(draw: Draw) -> int:

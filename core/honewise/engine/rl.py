@@ -13,7 +13,7 @@ from transformers import PrinterCallback
 
 from honewise.algorithms import Estimator
 from honewise.contracts import Task
-from honewise.errors import UnscoredBudgetExceeded, UserError
+from honewise.errors import BudgetExceeded, UserError
 from honewise.models.policy import Policy, quiet
 from honewise.models.text import prompt_ids
 from honewise.recipes.schema import RlStage
@@ -55,7 +55,7 @@ def train_rl(
     """Train ``policy`` in place on ``tasks``; with ``ctx.resume``, on from the newest complete checkpoint.
 
     ``policy`` is the one that the stage starts from, on a resume as well. Steps and their completions go to the store.
-    A Ctrl-C ends the step, writes a checkpoint and is raised; so is ``UnscoredBudgetExceeded``. Raises ``UserError``
+    A Ctrl-C ends the step, writes a checkpoint and is raised; so is ``BudgetExceeded``. Raises ``UserError``
     where arguments, estimator and placement do not fit together.
     """
     setup = _setup(ctx, stage, tasks, scorer, estimator, max_unscored)
@@ -70,7 +70,7 @@ def train_rl(
         warnings.simplefilter("ignore", FutureWarning)
         trainer = CreditTrainer(policy.model, setup, args, policy.tokenizer)
         trainer.remove_callback(PrinterCallback)
-        for callback in (StepWriter(ctx, trainer.take_rows), interrupt, mark):
+        for callback in (StepWriter(ctx, trainer.take_rows, trainer.take_calls), interrupt, mark):
             trainer.add_callback(callback)
         ctx.progress.start(ctx.stage, total=stage.steps)
         if checkpoint:
@@ -78,10 +78,12 @@ def train_rl(
         try:
             with deferred_interrupt(interrupt, ctx.progress), trainer.shared_prompts():
                 trainer.go_on(checkpoint, done=checkpoint is not None and checkpoint_step(checkpoint) >= stage.steps)
-        except UnscoredBudgetExceeded:
+        except BudgetExceeded:
             _save_before_stopping(trainer, mark)
             raise
         finally:
+            # Those of a step that was not finished were paid for, too.
+            ctx.store.write_calls(ctx.stage, trainer.state.global_step + 1, trainer.take_calls())
             ctx.progress.done()
     policy.path = None
     policy.model.eval()

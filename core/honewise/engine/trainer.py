@@ -15,6 +15,7 @@ from trl import GRPOTrainer
 from trl.trainer.utils import RepeatSampler
 
 from honewise.algorithms import Estimator, Rollouts
+from honewise.clients.ledger import CallRecord, judge_numbers
 from honewise.contracts import Rubric, Scored, Task
 from honewise.models.sampling import derive_seed, generate
 from honewise.models.text import prompt_text
@@ -38,6 +39,7 @@ class Scores(Protocol):
     @property
     def rubric(self) -> Rubric: ...
     def score(self, rows: Sequence[Row], *, step: int = 0) -> list[Scored]: ...
+    def take_calls(self) -> list[CallRecord]: ...
     def check_budget(self, scored: Sequence[Scored], max_unscored: float) -> None: ...
 
 
@@ -87,6 +89,7 @@ class CreditTrainer(ExactCheckpoints, SharedPrompts, GRPOTrainer):
         self.names = components(setup.scorer.rubric)
         self._batch: RolloutBatch | None = None
         self._rows: list[RolloutRow] = []
+        self._calls: list[CallRecord] = []
         self._prompt_texts: dict[int, str] = {}
         super().__init__(
             model=model,
@@ -103,6 +106,11 @@ class CreditTrainer(ExactCheckpoints, SharedPrompts, GRPOTrainer):
         """The completions generated since the last call, as the store takes them."""
         rows, self._rows = self._rows, []
         return rows
+
+    def take_calls(self) -> list[CallRecord]:
+        """What the judge was asked since the last call, as the store takes it."""
+        calls, self._calls = self._calls, []
+        return calls
 
     # sampling
 
@@ -162,6 +170,9 @@ class CreditTrainer(ExactCheckpoints, SharedPrompts, GRPOTrainer):
         everyone = gather_object(scored)
         self._batch = RolloutBatch(decoded, scored, everyone)
         self._batch.extra["seconds/scoring"] = time.perf_counter() - began
+        calls: list[CallRecord] = gather_object(self.setup.scorer.take_calls())
+        self._batch.extra |= judge_numbers(calls)
+        self._calls += calls
         self.setup.scorer.check_budget(everyone, self.setup.max_unscored)
         return self._reward_table(everyone)
 

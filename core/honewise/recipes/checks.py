@@ -11,7 +11,7 @@ from .explain import given
 from .pair_checks import pair_stage_problems, reward_problems
 from .schema import BASE, KINDS, TinySpec
 
-__all__ = ["stage_kinds", "whole_problems"]
+__all__ = ["judge_problems", "stage_kinds", "whole_problems"]
 
 _WRITE_A_POLICY = ("sft", "dpo", "rl")
 
@@ -25,8 +25,30 @@ def whole_problems(raw: Mapping[str, Any]) -> list[Problem]:
             found.extend(_one_of(data, part, ("samples", "path"), f"data.{part}"))
     found.extend(_tiny(_mapping(_mapping(raw, "policy"), "tiny")))
     found.extend(reward_problems(_mapping(_mapping(raw, "rubric"), "rewards"), _mapping(raw, "stages")))
+    found.extend(judge_problems(raw))
     found.extend(_stages(_mapping(raw, "stages")))
     return found
+
+
+def judge_problems(raw: Mapping[str, Any], *, alone: bool = False) -> Iterator[Problem]:
+    """Problems between the keys of ``judge:``; ``alone`` where it stands in a file of its own, without a policy."""
+    judge = _mapping(raw, "judge")
+    yield from _one_of(raw, "judge", ("url", "local", "policy"))
+    yield from _one_of(judge, "local", ("hub", "path"), "judge.local")
+    if judge.get("url") is not None and judge.get("model") is None:
+        yield Problem("judge.model", "is missing: an endpoint is asked for a model by name")
+    elsewhere = judge.get("local") is not None or judge.get("policy") is not None
+    for key in ("model", "api_key_env", "extra"):
+        if judge.get("url") is None and elsewhere and judge.get(key):
+            yield Problem(f"judge.{key}", "is for an endpoint, and no url is given")
+    if judge.get("policy") is not None:
+        if alone:
+            yield Problem("judge.policy", "there is no policy here that could judge; use url or local")
+        elif _mapping(raw, "policy").get("lora") is None:
+            yield Problem("judge.policy", "needs an adapter that can be switched off; set policy.lora")
+    cost = _mapping(judge, "budget").get("cost")
+    if cost is not None and not any(_mapping(judge, "prices").values()):
+        yield Problem("judge.budget.cost", "nothing costs anything without judge.prices")
 
 
 def stage_kinds(stages: Mapping[str, Any]) -> dict[str, str]:

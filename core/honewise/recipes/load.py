@@ -36,6 +36,8 @@ _CHOICES = {
     ("policy",): ("tiny", "hub", "path"),
     ("data", "train"): ("samples", "path"),
     ("data", "held_out"): ("samples", "path"),
+    ("judge",): ("url", "local", "policy"),
+    ("judge", "local"): ("hub", "path"),
 }
 _EXCLUSIVE = {(*at, one): tuple(o for o in names if o != one) for at, names in _CHOICES.items() for one in names}
 """An override that sets one of these takes the place of the others."""
@@ -58,7 +60,7 @@ def load_recipe(
     if text is None:
         path = Path(source)
         folder = path.resolve().parent
-        text = _read(path)
+        text = read_text(path)
     raw = yaml12.parse(text, name)
     if not isinstance(raw, dict):
         raise RecipeError(name, [Problem("", f"a recipe is a mapping; given: {given(raw)}")])
@@ -67,7 +69,7 @@ def load_recipe(
         raw["name"] = Path(name).stem
     problems += _say_kinds(raw)
     problems += _format(raw)
-    problems += _place(raw, folder)
+    problems += place_paths(raw, folder)
     problems += whole_problems(raw)
     for check in checks:
         problems += check(raw)
@@ -82,7 +84,7 @@ def load_recipe(
 
 def read_recipe(path: str | Path) -> Recipe:
     """A resolved recipe, as ``dump_recipe`` wrote it."""
-    raw = yaml12.parse(_read(Path(path)), str(path))
+    raw = yaml12.parse(read_text(Path(path)), str(path))
     try:
         return Recipe.model_validate(raw)
     except ValidationError as error:
@@ -127,7 +129,7 @@ def json_schema() -> dict[str, Any]:
     return plain
 
 
-def _read(path: Path) -> str:
+def read_text(path: Path) -> str:
     try:
         with path.open("rb") as file:
             return file.read(yaml12.MAX_BYTES + 1).decode("utf-8-sig")
@@ -231,7 +233,7 @@ def _format(raw: dict[str, Any]) -> list[Problem]:
     return [Problem("honewise", f"the recipe format {said}; this version reads: honewise: {FORMAT}")]
 
 
-def _place(raw: dict[str, Any], folder: Path | None) -> list[Problem]:
+def place_paths(raw: dict[str, Any], folder: Path | None) -> list[Problem]:
     """Make paths absolute where they stand beside the recipe or in the working directory."""
     problems: list[Problem] = []
     folders = [folder] if folder else []
@@ -259,7 +261,7 @@ def _place(raw: dict[str, Any], folder: Path | None) -> list[Problem]:
         found = find(file)
         if found is not None:
             node[key] = f"{found.resolve()}{colon}{function}"
-        elif path == "policy.path" or tail or not _HUB_ID.fullmatch(text):
+        elif path in ("policy.path", "judge.local.path") or tail or not _HUB_ID.fullmatch(text):
             looked = " and ".join(str(base) for base in folders)
             problems.append(Problem(path, f"no such file or folder: {file!r} (looked in {looked})"))
 
@@ -271,6 +273,9 @@ def _place(raw: dict[str, Any], folder: Path | None) -> list[Problem]:
         if isinstance(spec, dict) and spec.get("path") is None and spec.get("samples") is None:
             spec["samples"] = part.replace("_", "-")  # the section's own name
     place(raw.get("policy"), "path", "policy.path")
+    judge = raw.get("judge") if isinstance(raw.get("judge"), dict) else {}
+    assert isinstance(judge, dict)
+    place(judge.get("local"), "path", "judge.local.path")
     rubric = raw.get("rubric") if isinstance(raw.get("rubric"), dict) else {}
     assert isinstance(rubric, dict)
     rewards = rubric.get("rewards") if isinstance(rubric.get("rewards"), dict) else {}

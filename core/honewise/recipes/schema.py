@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from .judging import JudgeSpec
 from .preference import DpoStage, PairsStage, RewardModelStage
 from .sections import BASE, Count, LoraSpec, Name, Positive, Section, Share, TrainingStage, as_seconds
 
@@ -300,5 +301,7 @@ class Recipe(Section):
     """The model."""
     rubric: RubricSpec = Field(default_factory=RubricSpec)
     """What a completion is worth."""
+    judge: JudgeSpec | None = None
+    """Who is asked by rewards that need a judge; left out, these are left out of the rubric."""
     stages: Annotated[dict[Name, Stage], Field(min_length=1)]
     """What is done, in this order. A stage's kind is its name, or its key `stage`."""

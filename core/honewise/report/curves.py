@@ -28,6 +28,8 @@ _FIRST = (
     "entropy",
     "grad_norm",
     "reward_std",
+    "judge/cost",
+    "judge/calls",
 )
 """Metrics of trainers shown at once; the rest is folded away."""
 _KNOWN = {
@@ -46,6 +48,8 @@ _KNOWN = {
     "rewards/margins": "implicit reward of the chosen less that of the rejected completion, mean",
     "rewards/accuracies": "share of pairs whose chosen completion has the higher implicit reward",
     "pairs": "pairs made in a round",
+    "judge/calls": "questions that the judge answered, cached ones not counted",
+    "judge/cost": "what they cost, by the recipe's prices",
 }
 
 

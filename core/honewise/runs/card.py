@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from honewise.recipes.judging import JudgeSpec
 from honewise.recipes.schema import PolicySpec
 
 from . import manifest
@@ -34,6 +35,10 @@ def _lines(run: Run) -> Iterator[str]:
         steps = f", {state.steps} steps" if state.steps else ""
         why = f": {state.reason.splitlines()[0]}" if state.reason else ""
         yield f"- {state.stage} ({state.kind}): {state.state} after {state.seconds:.0f} s{steps}{why}"
+    spent = run.store.judge_spent()
+    if spent.calls:
+        cost = f", cost {spent.cost:.4g}" if spent.cost else ""
+        yield f"- judge{_judge(recipe.judge)}: {spent.calls} calls, {spent.tokens} tokens{cost}"
     for sentence in sentences(run.store):
         yield f"- {sentence}"
     for stage in run.store.stages():
@@ -69,6 +74,12 @@ def _missing(run: Run) -> Iterator[str]:
     dropped = [name for name, spec in recipe.rubric.rewards.items() if spec is None]
     if dropped:
         yield f"- Rewards dropped by the recipe: {', '.join(dropped)}."
+
+
+def _judge(spec: JudgeSpec | None) -> str:
+    local = spec.local if spec is not None else None
+    name = (spec.model if spec is not None else None) or (local and (local.path or local.hub))
+    return f" `{name}`" if name else ", the policy with its adapter off"
 
 
 def _policy(spec: PolicySpec) -> str:

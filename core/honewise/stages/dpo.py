@@ -5,6 +5,7 @@ from __future__ import annotations
 from honewise.recipes.preference import DpoStage
 from honewise.runs.run import StageContext
 
+from .judging import lent
 from .pairs import draw_of, pairs_of, provenance_of, rule_of
 from .sft import seconds_of
 from .workbench import Workbench, rl_tasks
@@ -41,7 +42,8 @@ def run_dpo(bench: Workbench, stage: DpoStage, ctx: StageContext) -> None:
             provenance=provenance_of(bench),
             max_unscored=bench.recipe.rubric.max_unscored,
         )
-        trained = train_rounds(rounds, policy)
+        with lent(bench.judge, policy):
+            trained = train_rounds(rounds, policy)
         facts = {
             "rounds": stage.rounds.count,
             "reference": trained.reference,

@@ -12,6 +12,7 @@ from honewise.recipes.schema import EvaluateStage
 from honewise.runs.run import StageContext
 from honewise.runs.store import Store
 
+from .judging import lent
 from .measure import Measured, Sampling, best_of, measure, per_task
 from .workbench import Workbench
 
@@ -56,11 +57,13 @@ def run_evaluate(bench: Workbench, stage: EvaluateStage, ctx: StageContext) -> N
 def _measure(bench: Workbench, ctx: StageContext, of: str, todo: Sequence[_Setting], tasks: Sequence[Task]) -> None:
     """All that is still to be measured of one policy, which is let go before the next is loaded."""
     policy = bench.policy(of)
-    for setting in todo:
-        found = measure(policy, tasks, bench.scorer, setting.how, ctx.progress, f"{ctx.stage}: {setting.name}")
-        bench.scorer.check_budget(found.scored, bench.recipe.rubric.max_unscored)
-        kept = best_of(found, bench.scorer.domain, setting.by) if setting.by else found
-        _keep(ctx, setting, kept, len(tasks))
+    with lent(bench.judge, policy):
+        for setting in todo:
+            found = measure(policy, tasks, bench.scorer, setting.how, ctx.progress, f"{ctx.stage}: {setting.name}")
+            ctx.store.write_calls(ctx.stage, None, found.calls)
+            bench.scorer.check_budget(found.scored, bench.recipe.rubric.max_unscored)
+            kept = best_of(found, bench.scorer.domain, setting.by) if setting.by else found
+            _keep(ctx, setting, kept, len(tasks))
 
 
 def _settings(bench: Workbench, stage: EvaluateStage, ctx: StageContext) -> Iterator[_Setting]:

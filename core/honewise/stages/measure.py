@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from honewise.clients import CallRecord, judge_numbers
 from honewise.contracts import Domain, Scored, Task
 from honewise.metrics import metric_numbers
 from honewise.progress import Progress
@@ -42,6 +43,8 @@ class Measured:
 
     rows: Sequence[RolloutRow]
     numbers: Mapping[str, float]
+    calls: Sequence[CallRecord] = ()
+    """What the judge was asked."""
 
     @property
     def scored(self) -> list[Scored]:
@@ -73,13 +76,14 @@ def measure(
         for one in samples
     ]
     scored = scorer.score(rows)
+    calls = scorer.take_calls()
     prompts = [prompt_text(policy.tokenizer, task.prompt) for task in tasks]
     stored = [
         RolloutRow(result, prompts[index // how.samples], index // how.samples, index % how.samples)
         for index, result in enumerate(scored)
     ]
     progress.done()
-    return Measured(stored, numbers_of(scorer.domain, scored))
+    return Measured(stored, {**numbers_of(scorer.domain, scored), **judge_numbers(calls)}, calls)
 
 
 def best_of(found: Measured, domain: Domain, by: str) -> Measured:

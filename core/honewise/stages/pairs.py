@@ -17,6 +17,7 @@ from honewise.runs.run import StageContext
 from honewise.scoring.pairs import Candidate, Found, Pair, PairRule, candidate, make_pairs, prompt_key
 from honewise.scoring.preferences import Preferences, read_pairs, read_preferences, write_pairs
 
+from .judging import lent
 from .workbench import Workbench, rl_tasks
 
 if TYPE_CHECKING:
@@ -127,7 +128,8 @@ def _add(
 
         policy, draw = bench.policy(source.policy), replace(draw_of(bench, stage, ctx), seed=_mix(seed, name))
         kept = fitting(ctx, policy, tasks, draw.max_new_tokens)
-        rows = collect(ctx, policy, kept, bench.scorer, draw, first_step=step, max_unscored=limit)
+        with lent(bench.judge, policy):
+            rows = collect(ctx, policy, kept, bench.scorer, draw, first_step=step, max_unscored=limit)
         facts = {**provenance_of(bench), "policy": source.policy}
         made = (candidate(row.scored, rule) for row in rows)
         found.add(make_pairs(made, rule, seed=seed, source=name, provenance=facts))
@@ -163,7 +165,8 @@ def _add_completions(
         parts = [read.open[start : start + size] for start in range(0, len(read.open), size)]
         makers = [lambda part=part: numbered([row for row, _, _ in part]) for part in parts]
         limit = bench.recipe.rubric.max_unscored
-        rows = score_chunks(ctx, makers, bench.scorer, first_step=step, max_unscored=limit)
+        with lent(bench.judge, lambda: bench.policy(bench.source_of(ctx.stage))):
+            rows = score_chunks(ctx, makers, bench.scorer, first_step=step, max_unscored=limit)
         for row, (_, source, weight) in zip(rows, read.open, strict=True):
             groups.setdefault((source, weight), []).append(candidate(row.scored, rule))
         step += len(parts)

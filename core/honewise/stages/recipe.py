@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
-from honewise.contracts import Domain
+from honewise.contracts import Domain, JudgeTemplate, Verdict
 from honewise.data import readers_of
 from honewise.errors import HonewiseError, Problem, RecipeError, UnknownName, UserError, near
 from honewise.host import PluginHost, get_host
@@ -100,7 +100,7 @@ class _Names:
         domain = yield from self._domain(raw.get("domain"))
         if domain is not None:
             yield from self._formats(_mapping(raw, "data"), domain)
-            yield from self._rubric(_mapping(raw, "rubric"), domain)
+            yield from self._rubric(_mapping(raw, "rubric"), domain, judged=isinstance(raw.get("judge"), Mapping))
             yield from _compared(raw, domain)
         stages = _mapping(raw, "stages")
         for name, kind in stage_kinds(stages).items():
@@ -141,7 +141,7 @@ class _Names:
             if isinstance(name, str) and name not in known:
                 yield Problem(f"data.{part}.format", f"no format {name!r}{near(name, known)}")
 
-    def _rubric(self, rubric: Mapping[str, Any], domain: Domain) -> Iterator[Problem]:
+    def _rubric(self, rubric: Mapping[str, Any], domain: Domain, *, judged: bool) -> Iterator[Problem]:
         preset = rubric.get("preset")
         if isinstance(preset, str) and preset not in domain.rubrics:
             yield Problem("rubric.preset", f"no preset {preset!r}{near(preset, domain.rubrics)}")
@@ -162,7 +162,7 @@ class _Names:
             faults += 1
             yield Problem("rubric.correct", f"no reward {correct!r} in the rubric{near(correct, usable)}")
         if not faults:
-            yield from self._applied(rubric, domain)
+            yield from self._applied(rubric, domain, judged=judged)
 
     def _reward(self, name: str, spec: Any, known: set[str]) -> Iterator[Problem]:
         path = f"rubric.rewards.{name}"
@@ -177,14 +177,17 @@ class _Names:
             except UserError:
                 yield Problem(path, f"no reward {name!r}{near(name, {*known, *self.host.rewards})}")
 
-    def _applied(self, rubric: Mapping[str, Any], domain: Domain) -> Iterator[Problem]:
+    def _applied(self, rubric: Mapping[str, Any], domain: Domain, *, judged: bool) -> Iterator[Problem]:
         """What the rubric as a whole refuses: gates on dropped rewards, rings of gates, missing options."""
         try:
             spec = RubricSpec.model_validate(dict(rubric))
         except ValidationError:
             return  # the schema tells these
+        judge = _nobody if judged else None
         models = {name: model.reward for name, model in model_rewards(spec.rewards, {}).items()}
-        yield from _told("rubric", lambda: make_scorer(domain, {}, spec, host=self.host, models=models).close())
+        yield from _told(
+            "rubric", lambda: make_scorer(domain, {}, spec, host=self.host, judge=judge, models=models).close()
+        )
 
     def _estimator(self, stage: Mapping[str, Any], path: str) -> Iterator[Problem]:
         name, options = stage.get("estimator", "dense-return"), stage.get("estimator_options")
@@ -240,6 +243,11 @@ def _named_rewards(node: Mapping[str, Any], path: str, there: set[str], later: s
             yield Problem(f"{path}.{key}", f"no reward {reward!r} in the rubric{near(reward, allowed)}")
         elif reward in later:
             yield Problem(f"{path}.{key}", f"the model of {reward!r} is trained later")
+
+
+async def _nobody(template: JudgeTemplate, /, *, images: Sequence[str] = (), **slots: str) -> Verdict:
+    """Stands for the judge that the recipe describes, whose own faults are told elsewhere."""
+    raise AssertionError(f"asked {template.file} with {sorted(slots)} and {len(images)} pictures")
 
 
 def _trainers(raw: Mapping[str, Any]) -> Iterator[Problem]:

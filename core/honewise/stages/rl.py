@@ -5,6 +5,7 @@ from __future__ import annotations
 from honewise.recipes.schema import RlStage
 from honewise.runs.run import StageContext
 
+from .judging import lent
 from .workbench import Workbench, rl_tasks
 
 __all__ = ["check_rl_stage", "run_rl"]
@@ -25,6 +26,7 @@ def run_rl(bench: Workbench, stage: RlStage, ctx: StageContext) -> None:
     estimator = bench.materials.host.estimator(stage.estimator)
     policy = bench.policy(bench.source_of(ctx.stage))
     limit = bench.recipe.rubric.max_unscored
-    trained = train_rl(ctx, stage, policy, rl_tasks(bench.materials), bench.scorer, estimator, max_unscored=limit)
+    with lent(bench.judge, policy):
+        trained = train_rl(ctx, stage, policy, rl_tasks(bench.materials), bench.scorer, estimator, max_unscored=limit)
     bench.keep_policy(policy, ctx.stage)
     bench.note_stage(ctx, reference=trained.reference)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from honewise.contracts import Domain, Reward, Scored
+from honewise.contracts import Domain, Judge, Reward, Scored
 from honewise.errors import UserError
 from honewise.host import PluginHost
 from honewise.progress import Progress, Silent
@@ -24,6 +24,7 @@ def make_scorer(
     spec: RubricSpec,
     *,
     host: PluginHost,
+    judge: Judge | None = None,
     progress: Progress | None = None,
     seed: int = 0,
     models: Mapping[str, Reward] | None = None,
@@ -42,7 +43,15 @@ def make_scorer(
     files = reward_files(changes)
     notes = _Notes(progress or Silent())
     return _TellingScorer(
-        use, options, rubric=rubric, rewards=given, reward_files=files, host=host, progress=notes, seed=seed
+        use,
+        options,
+        rubric=rubric,
+        rewards=given,
+        reward_files=files,
+        judge=judge,
+        host=host,
+        progress=notes,
+        seed=seed,
     )
 
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from honewise.errors import MissingExtra, Problem, RecipeError, RunError, UnscoredBudgetExceeded, UserError
+from honewise.errors import BudgetExceeded, MissingExtra, Problem, RecipeError, RunError, UserError
 from honewise.host import PluginHost
 from honewise.progress import Progress, Silent
 from honewise.recipes.schema import (
@@ -50,7 +50,7 @@ def run_recipe(
     """Read a recipe (a path or ``domain/name``), check all of it, and carry it out; returns the finished run, open.
 
     ``command`` is what a user would type again to go on. Raises ``RecipeError`` with every problem, ``RunError`` where
-    the run's name is taken by an unfinished run, and what stops a stage: ``UnscoredBudgetExceeded`` and
+    the run's name is taken by an unfinished run, and what stops a stage: ``BudgetExceeded`` and
     ``KeyboardInterrupt`` come with a checkpoint from which ``resume`` goes on.
     """
     progress = progress or Silent()
@@ -142,7 +142,7 @@ def _stages(bench: Workbench) -> None:
         try:
             bench.begin(name)
             _stage(bench, stage, ctx)
-        except UnscoredBudgetExceeded as error:
+        except BudgetExceeded as error:
             store.set_stage(name, "stopped", reason=str(error))
             bench.run.finish("stopped")
             raise

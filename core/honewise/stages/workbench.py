@@ -13,6 +13,7 @@ from honewise.contracts import Domain, Task
 from honewise.data import TaskSet, load_tasks
 from honewise.errors import Problem, RecipeError, UserError
 from honewise.host import PluginHost, get_host
+from honewise.judges import TemplateJudge
 from honewise.progress import Progress, Silent
 from honewise.recipes.schema import (
     BASE,
@@ -30,6 +31,7 @@ from honewise.runs import manifest
 from honewise.runs.run import Run, StageContext, stage_seed
 from honewise.scoring import Scorer
 
+from .judging import make_judge, ready
 from .model_rewards import MODEL_FOLDER, ModelReward, model_rewards
 from .rubric import make_scorer
 
@@ -53,6 +55,7 @@ class Materials:
     """By the whole rubric; not yet started."""
     train: TaskSet
     held_out: TaskSet
+    judge: TemplateJudge | None = None
     models: Mapping[str, ModelReward] = field(default_factory=dict)
     """The rubric's rewards that are models."""
 
@@ -73,6 +76,7 @@ class Materials:
             recipe.domain.options,
             recipe.rubric,
             host=self.host,
+            judge=self.judge,
             progress=progress,
             seed=recipe.seed,
             models=rewards,
@@ -85,16 +89,19 @@ def prepare(recipe: Recipe, progress: Progress, host: PluginHost | None = None) 
     host = host or get_host()
     domain = host.domain(recipe.domain.use, **recipe.domain.options)
     use, options = recipe.domain.use, recipe.domain.options
+    judge = make_judge(recipe.judge, progress.note) if recipe.judge is not None else None
     models = model_rewards(recipe.rubric.rewards, recipe.stages)
     rewards = {name: model.reward for name, model in models.items()}
-    scorer = make_scorer(use, options, recipe.rubric, host=host, progress=progress, seed=recipe.seed, models=rewards)
+    scorer = make_scorer(
+        use, options, recipe.rubric, host=host, judge=judge, progress=progress, seed=recipe.seed, models=rewards
+    )
     train = _tasks(domain, recipe.data.train, host, "train", progress)
     held_out = _tasks(domain, recipe.data.held_out, host, "held_out", progress)
     seen = {repr(task.prompt) for task in train}
     shared = sum(repr(task.prompt) in seen for task in held_out)
     if shared:
         progress.note(f"data: {shared} of the {len(held_out)} held-out prompts stand in train too")
-    materials = Materials(recipe, host, domain, scorer, train, held_out, models)
+    materials = Materials(recipe, host, domain, scorer, train, held_out, judge, models)
     _enough(materials)
     return materials
 
@@ -192,6 +199,9 @@ class Workbench:
     """In use while some reward has no model yet; else that of the materials."""
 
     def __enter__(self) -> Workbench:
+        if self.judge is not None and self.recipe.judge is not None:
+            ready(self.judge, self.recipe.judge, self.progress.note)
+            self.judge.charge(self.run.store.judge_spent())
         for model in self.materials.models.values():
             model.settle(self.run, self.device)
         return self
@@ -200,6 +210,12 @@ class Workbench:
         self.materials.scorer.close()
         if self._scorer is not None:
             self._scorer.close()
+        if self.materials.judge is not None:
+            self.materials.judge.close()
+
+    @property
+    def judge(self) -> TemplateJudge | None:
+        return self.materials.judge
 
     @property
     def recipe(self) -> Recipe:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from honewise.clients import CallRecord
 from honewise.contracts import Completion, Rubric, Scored, Task
 from honewise.errors import UserError
 from honewise.recipes.schema import BASE, PairsStage, PolicySpec, SftStage
@@ -15,6 +16,7 @@ from honewise.scoring import Row
 from honewise.scoring.pairs import Candidate, PairRule, candidate
 from honewise.scoring.preferences import read_preferences
 
+from .judging import lent
 from .workbench import Workbench, rl_tasks
 
 if TYPE_CHECKING:
@@ -36,6 +38,9 @@ class _Unjudged:
 
     def score(self, rows: Sequence[Row], *, step: int = 0) -> list[Scored]:  # noqa: ARG002
         return [Scored(row.task, Completion(row.text, None, {}, row.tokens, row.truncated), {}) for row in rows]
+
+    def take_calls(self) -> list[CallRecord]:
+        return []
 
     def check_budget(self, scored: Sequence[Scored], max_unscored: float) -> None:
         pass
@@ -85,7 +90,8 @@ def _sampled(
     author = _author(bench, of)
     kept = fitting(ctx, author, tasks, draw.max_new_tokens)
     ctx.progress.start(f"{ctx.stage}: completions of {of}", len(kept) * draw.samples)
-    rows = collect(ctx, author, kept, scorer, draw, max_unscored=bench.recipe.rubric.max_unscored if best else 1.0)
+    with lent(bench.judge, author):
+        rows = collect(ctx, author, kept, scorer, draw, max_unscored=bench.recipe.rubric.max_unscored if best else 1.0)
     ctx.progress.done()
     return [candidate(row.scored, PairRule()) for row in rows], chunks_of(len(kept), draw)
 
@@ -115,7 +121,8 @@ def _from_file(
     makers = [lambda part=part: numbered(part) for part in parts]
     if parts:
         ctx.progress.start(f"{ctx.stage}: completions of {of}", len(rows))
-        stored = score_chunks(ctx, makers, scorer, first_step=1, max_unscored=bench.recipe.rubric.max_unscored)
+        with lent(bench.judge, lambda: bench.policy(bench.source_of(ctx.stage))):
+            stored = score_chunks(ctx, makers, scorer, first_step=1, max_unscored=bench.recipe.rubric.max_unscored)
         ctx.progress.done()
         found += [candidate(row.scored, PairRule()) for row in stored]
     return found, len(parts)
