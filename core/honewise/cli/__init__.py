@@ -19,6 +19,7 @@ COMMANDS = (
     "recipe",
     "run",
     "report",
+    "compare",
     "eval",
     "tasks",
     "score",

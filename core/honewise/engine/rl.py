@@ -15,7 +15,7 @@ from honewise.algorithms import Estimator
 from honewise.contracts import Task
 from honewise.errors import BudgetExceeded
 from honewise.models.critic import save_critic
-from honewise.models.policy import Policy, quiet, save_policy
+from honewise.models.policy import Policy, quiet
 from honewise.models.text import prompt_ids
 from honewise.recipes.schema import RlStage
 from honewise.runs.run import StageContext
@@ -23,7 +23,7 @@ from honewise.runs.run import StageContext
 from .actor_critic import detach
 from .callbacks import Interrupt, StepMark, StepWriter, deferred_interrupt
 from .checkpoints import checkpoint_step, newest_checkpoint
-from .processes import wait
+from .references import fix_reference
 from .rl_setup import make_setup, refuse, rl_arguments
 from .setup import Scores
 from .trainer import CreditTrainer
@@ -32,9 +32,6 @@ __all__ = ["CRITIC_FOLDER", "Trained", "check_rl", "rl_arguments", "train_rl"]
 
 CRITIC_FOLDER = "critic"
 """Where a stage leaves its critic, beside the policy."""
-
-REFERENCE_FOLDER = "reference"
-"""Where a stage keeps the policy it started from, when a KL term needs it and it stands nowhere else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +72,7 @@ def train_rl(
     args = rl_arguments(ctx, stage)
     refuse(args, setup, stage)
     _check_lengths(ctx, policy, tasks, args.max_completion_length)
-    reference = _fix_reference(ctx, policy) if args.beta else None
+    reference = fix_reference(ctx, policy) if args.beta else None
     interrupt, mark, began = Interrupt(), StepMark(), time.perf_counter()
     with quiet(), warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
@@ -130,24 +127,6 @@ def _check_lengths(ctx: StageContext, policy: Policy, tasks: Sequence[Task], com
             f"{over} of {len(tasks)} prompts (the longest has {max(lengths)} tokens) leave less than"
             f" {completion} tokens of the model's context of {context} for the completion"
         )
-
-
-def _fix_reference(ctx: StageContext, policy: Policy) -> str:
-    """Where the policy that the stage started from stands, for TRL to load as the reference; the same on a resume.
-
-    TRL reads a full model's reference from the path in its configuration, which is here made to hold these weights.
-    An adapter's reference is a copy of the adapter within the model.
-    """
-    folder = Path(ctx.folder) / REFERENCE_FOLDER
-    if ctx.place.first and policy.path is None and not (folder / "complete").exists():
-        save_policy(policy, folder)
-        (folder / "complete").touch()
-    wait()
-    reference = policy.path or str(folder)
-    if not policy.adapted:
-        policy.model.config._name_or_path = reference
-        policy.model.name_or_path = reference
-    return reference
 
 
 def _save_before_stopping(trainer: CreditTrainer, mark: StepMark) -> None:

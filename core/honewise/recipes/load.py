@@ -20,6 +20,7 @@ from honewise.errors import Problem, RecipeError, near
 from . import yaml12
 from .checks import whole_problems
 from .explain import given, in_file_order, problems_of
+from .places import stage_places
 from .schema import FORMAT, KINDS, Recipe
 
 __all__ = ["Check", "dump_recipe", "json_schema", "load_recipe", "read_recipe", "resolved"]
@@ -28,6 +29,7 @@ Check = Callable[[Mapping[str, Any]], Iterable[Problem]]
 """Takes the recipe as read, overrides applied, possibly faulty; returns problems, raises nothing."""
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(/[\w.-]+)?(:[\w.\[\]%:+-]+)?")
+_MODEL_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _SECRET = re.compile(r"(?i)(hub_token|push_to_hub_token|token|.*(api_?key|secret|password|credentials?))")
 
 _CHOICES = {
@@ -240,6 +242,17 @@ def place_paths(raw: dict[str, Any], folder: Path | None) -> list[Problem]:
     def find(text: str) -> Path | None:
         return next((found for base in folders if (found := base / Path(text).expanduser()).exists()), None)
 
+    for spot in stage_places(raw):
+        text = _text_at(spot.node, spot.key)
+        if text is None or text in spot.names:
+            continue
+        found = find(text)
+        if found is not None:
+            spot.node[spot.key] = str(found.resolve())
+        elif not (spot.hub and _MODEL_ID.fullmatch(text)):
+            listed = near(text, spot.names) if spot.names else f" (looked in {' and '.join(map(str, folders))})"
+            problems.append(Problem(spot.path, f"no such {spot.what}: {text!r}{listed}"))
+
     def place(node: Any, key: str, path: str, tail: str = "") -> None:
         text = node.get(key) if isinstance(node, dict) else None
         if not isinstance(text, str):
@@ -269,23 +282,10 @@ def place_paths(raw: dict[str, Any], folder: Path | None) -> list[Problem]:
     assert isinstance(rewards, dict)
     for name, spec in rewards.items():
         place(spec, "fn", f"rubric.rewards.{name}.fn", tail=":")
-    return problems + _place_critics(raw, find)
-
-
-def _place_critics(raw: Mapping[str, Any], find: Callable[[str], Path | None]) -> list[Problem]:
-    """The same for what a critic starts from, where that is no earlier stage."""
-    problems: list[Problem] = []
-    stages = raw["stages"] if isinstance(raw.get("stages"), dict) else {}
-    names = list(stages)
-    for index, (name, stage) in enumerate(stages.items()):
-        critic = stage.get("critic") if isinstance(stage, dict) else None
-        text = critic.get("init") if isinstance(critic, dict) else None
-        if not isinstance(critic, dict) or not isinstance(text, str) or text in ("policy", *names[:index]):
-            continue
-        found = find(text)
-        if found is not None:
-            critic["init"] = str(found.resolve())
-        else:
-            allowed = near(text, ["policy", *names[:index]])
-            problems.append(Problem(f"stages.{name}.critic.init", f"no earlier stage or folder {text!r}{allowed}"))
     return problems
+
+
+def _text_at(node: Any, key: Any) -> str | None:
+    """The text that a mapping or a list holds there."""
+    value = node.get(key) if isinstance(node, dict) else node[key] if isinstance(node, list) else None
+    return value if isinstance(value, str) else None

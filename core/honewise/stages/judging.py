@@ -98,15 +98,17 @@ def _check(judge: TemplateJudge, note: Callable[[str], None]) -> None:
 
 
 @contextmanager
-def lent(judge: TemplateJudge | None, policy: Policy) -> Iterator[None]:
-    """Where the policy itself judges, with its adapter off, it does so within; any other judge is left alone."""
+def lent(judge: TemplateJudge | None, policy: Policy | Callable[[], Policy]) -> Iterator[None]:
+    """Where the policy itself judges, with its adapter off, it does so within; any other judge is left alone, and a
+    policy that would have to be loaded first is not."""
     backend = judge.client.backend if judge is not None else None
     if not isinstance(backend, LocalBackend) or not backend.awaits_policy:
         yield
         return
     from honewise.models.generator import ModelGenerator
 
-    backend.attach(ModelGenerator(policy, adapter_off=True, batch=backend.batch))
+    found = policy() if callable(policy) else policy
+    backend.attach(ModelGenerator(found, adapter_off=True, batch=backend.batch))
     try:
         yield
     finally:

@@ -18,7 +18,7 @@ from honewise.scoring import Row, Scorer
 if TYPE_CHECKING:
     from honewise.models.policy import Policy
 
-__all__ = ["Measured", "Sampling", "measure", "numbers_of", "per_task"]
+__all__ = ["Measured", "Sampling", "best_of", "measure", "numbers_of", "per_task", "value_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,11 +115,25 @@ def _all_calls(scorer: Scorer) -> list[CallRecord]:
     return processes.everyones_calls(scorer)
 
 
+def best_of(found: Measured, domain: Domain, by: str) -> Measured:
+    """Of each task the one completion that is best in ``total`` or a reward, of equal ones the first; the numbers are
+    theirs. One that is unscored is taken only where all of its task are."""
+    name = by if by == "total" else f"reward/{by}"
+    best: dict[int, RolloutRow] = {}
+    for row in found.rows:
+        value, kept = value_of(row.scored, name), best.get(row.group)
+        before = None if kept is None else value_of(kept.scored, name)
+        if kept is None or (value is not None and (before is None or value > before)):
+            best[row.group] = row
+    rows = list(best.values())
+    return Measured(rows, numbers_of(domain, [row.scored for row in rows]))
+
+
 def per_task(scored: Sequence[Scored], name: str) -> dict[str, float]:
     """Task id to the mean over its completions of ``correct``, ``total`` or ``reward/NAME``, where it was scored."""
     values: dict[str, list[float]] = {}
     for row in scored:
-        value = _value(row, name)
+        value = value_of(row, name)
         if value is not None:
             values.setdefault(row.task.id, []).append(float(value))
     return {task: math.fsum(each) / len(each) for task, each in values.items()}
@@ -159,7 +173,8 @@ def numbers_of(domain: Domain, scored: Sequence[Scored]) -> dict[str, float]:
     return numbers
 
 
-def _value(row: Scored, name: str) -> float | None:
+def value_of(row: Scored, name: str) -> float | None:
+    """``correct``, ``total`` or ``reward/NAME`` of one completion; None where it is not known."""
     if name == "correct":
         return None if row.correct is None else float(row.correct)
     if name == "total":
