@@ -191,7 +191,7 @@ class _Names:
                 yield from _told(f"{path}.estimator_options", partial(estimator.check, options))
 
 
-async def _nobody(template: JudgeTemplate, /, *, images: Sequence[str] = (), **slots: str) -> Verdict:
+async def _nobody(template: JudgeTemplate, /, *, images: Sequence[str] = (), **slots: str | Sequence[str]) -> Verdict:
     """Stands for the judge that the recipe describes, whose own faults are told elsewhere."""
     raise AssertionError(f"asked {template.file} with {sorted(slots)} and {len(images)} pictures")
 
