@@ -3,8 +3,8 @@ text, and each knows where it stands.
 
 Sentences end with the marks of any script ("." "!" "?" "…" "。" "؟" "۔" "।" and others), with what closes behind them
 and the white space after it. Positions are those of characters as they are stored, whichever way they are read: right
-to left makes no difference. A cut never comes before a combining mark, a joiner or a variation selector. A full stop ends
-no sentence inside a number, after an initial or a usual abbreviation, nor before a small letter in a text that has
+to left makes no difference. A cut never comes before a combining mark, a joiner or a variation selector. A full stop
+ends no sentence inside a number, after an initial or a usual abbreviation, nor before a small letter in a text that has
 capital ones. Scripts that end sentences with a mere space (Thai, Lao, Khmer) are cut at lines only.
 """
 
