@@ -114,6 +114,11 @@ class TemplateJudge:
             ) from None
 
     @property
+    def members(self) -> Mapping[str, TemplateJudge]:
+        """Who is asked: this one; a ``Panel`` has several."""
+        return {"judge": self}
+
+    @property
     def concurrency(self) -> int:
         """Most calls at a time."""
         return self.client.patience.concurrency

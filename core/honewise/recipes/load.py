@@ -34,7 +34,7 @@ _CHOICES = {
     ("policy",): ("tiny", "hub", "path"),
     ("data", "train"): ("samples", "path"),
     ("data", "held_out"): ("samples", "path"),
-    ("judge",): ("url", "local", "policy"),
+    ("judge",): ("url", "local", "policy", "panel"),
     ("judge", "local"): ("hub", "path"),
 }
 _EXCLUSIVE = {(*at, one): tuple(o for o in names if o != one) for at, names in _CHOICES.items() for one in names}
@@ -248,7 +248,7 @@ def place_paths(raw: dict[str, Any], folder: Path | None) -> list[Problem]:
         found = find(file)
         if found is not None:
             node[key] = f"{found.resolve()}{colon}{function}"
-        elif path in ("policy.path", "judge.local.path") or tail or not _HUB_ID.fullmatch(text):
+        elif path == "policy.path" or path.endswith(".local.path") or tail or not _HUB_ID.fullmatch(text):
             looked = " and ".join(str(base) for base in folders)
             problems.append(Problem(path, f"no such file or folder: {file!r} (looked in {looked})"))
 
@@ -263,6 +263,10 @@ def place_paths(raw: dict[str, Any], folder: Path | None) -> list[Problem]:
     judge = raw.get("judge") if isinstance(raw.get("judge"), dict) else {}
     assert isinstance(judge, dict)
     place(judge.get("local"), "path", "judge.local.path")
+    panel = judge.get("panel")
+    for name, member in panel.items() if isinstance(panel, dict) else ():
+        local = member.get("local") if isinstance(member, dict) else None
+        place(local, "path", f"judge.panel.{name}.local.path")
     rubric = raw.get("rubric") if isinstance(raw.get("rubric"), dict) else {}
     assert isinstance(rubric, dict)
     rewards = rubric.get("rewards") if isinstance(rubric.get("rewards"), dict) else {}

@@ -13,7 +13,7 @@ from honewise.contracts import Domain, Task
 from honewise.data import TaskSet, load_tasks
 from honewise.errors import Problem, RecipeError, UserError
 from honewise.host import PluginHost, get_host
-from honewise.judges import TemplateJudge
+from honewise.judges import Panel, TemplateJudge
 from honewise.progress import Progress
 from honewise.recipes.schema import BASE, DataSpec, EvaluateStage, Recipe, RlStage, SftStage
 from honewise.runs import manifest
@@ -40,7 +40,7 @@ class Materials:
     """Not yet started."""
     train: TaskSet
     held_out: TaskSet
-    judge: TemplateJudge | None = None
+    judge: TemplateJudge | Panel | None = None
 
 
 def prepare(recipe: Recipe, progress: Progress, host: PluginHost | None = None) -> Materials:
@@ -141,7 +141,7 @@ class Workbench:
             self.materials.judge.close()
 
     @property
-    def judge(self) -> TemplateJudge | None:
+    def judge(self) -> TemplateJudge | Panel | None:
         return self.materials.judge
 
     @property

@@ -38,8 +38,9 @@ class SegmentLabels(JudgeProtocol[Labelled]):
     """One kind of label for every segment of an answer.
 
     ``await protocol(judge, answer=completion_or_piece, question=...)``; the template has a slot ``{{segments}}``, may
-    show the whole ``{{answer}}``, and has whatever else is given. Spans keep absolute positions: those of the piece, else of the completion's text. Several kinds are
-    several protocols, put together by ``score_segments(facts, relevance)``.
+    show the whole ``{{answer}}``, and has whatever else is given. Spans keep absolute positions: those of the piece,
+    else of the completion's text. Several kinds are several protocols, put together by
+    ``score_segments(facts, relevance)``.
 
     Args:
         file, package, context, guard: see ``JudgeProtocol``.
