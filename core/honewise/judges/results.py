@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -85,6 +85,23 @@ class Standing(Polled):
         there = [score for score in self.scores if score is not None]
         ranks = iter(mid_ranks([-score for score in there]))
         return tuple(None if score is None else next(ranks) for score in self.scores)
+
+    @property
+    def best(self) -> int | None:
+        """The place of the highest score, the first of equal ones; None where all are equal."""
+        return self._extreme(max)
+
+    @property
+    def worst(self) -> int | None:
+        """The place of the lowest score, the last of equal ones; None where all are equal."""
+        return self._extreme(min)
+
+    def _extreme(self, which: Callable[[Sequence[float]], float]) -> int | None:
+        there = [score for score in self.scores if score is not None]
+        if len(set(there)) < 2:
+            return None
+        places = [place for place, score in enumerate(self.scores) if score == which(there)]
+        return places[0] if which is max else places[-1]
 
     @property
     def concordance(self) -> Concordance:

@@ -22,6 +22,7 @@ from honewise.judges.prompt import Prompt, Slot, compose, template_text
 from honewise.judges.results import Polled
 from honewise.judges.trivial import why_trivial
 from honewise.judges.voting import Vote
+from honewise.templates import slots_in_order
 
 __all__ = ["JudgeProtocol", "joined", "polled"]
 
@@ -70,6 +71,11 @@ class JudgeProtocol(Generic[R]):
     def templates(self) -> tuple[JudgeTemplate, ...]:
         """All templates that it asks with, for ``Domain.judges``."""
         return (self.template,)
+
+    @property
+    def slots(self) -> tuple[str, ...]:
+        """What the caller gives: the placeholders that no context fills."""
+        return tuple(name for name in slots_in_order(template_text(self.template)) if name not in self.context)
 
     def render(self, **slots: Slot) -> Prompt:
         """The prompt of its question."""

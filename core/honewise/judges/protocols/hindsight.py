@@ -81,6 +81,11 @@ class Hindsight(JudgeProtocol[R]):
         simulator = (self.outcome.template,) if isinstance(self.outcome, SimulatedOutcome) else ()
         return (*self.protocol.templates, *simulator)
 
+    @property
+    def slots(self) -> tuple[str, ...]:
+        seen = {f"{prefix}{name}" for prefix in self._prefixes for name in ("outcome", "alternatives")}
+        return tuple(name for name in self.protocol.slots if name not in seen)
+
     async def put(self, judge: Judge, task: Task | None, images: Sequence[str], slots: Mapping[str, Slot]) -> R:
         async def one(member: Judge) -> R:
             given = await gather(self.context, slots, task=task, judge=member, images=images) if self.context else {}

@@ -81,6 +81,10 @@ class SegmentLabels(JudgeProtocol[Labelled]):
         )
         super().__init__(file, package=package, parse=self.parse, form=form, context=context, guard=guard)
 
+    @property
+    def slots(self) -> tuple[str, ...]:
+        return ("answer", *(name for name in super().slots if name not in ("answer", _SLOT)))
+
     async def __call__(  # type: ignore[override]
         self,
         judge: Judge,
