@@ -112,9 +112,9 @@ def _echo(words: str, prompts: Sequence[str]) -> str:
 
 
 def _judge_echo(text: str, judge_prompts: Sequence[str]) -> str:
-    told = {line for prompt in judge_prompts for line in _lines(prompt) if line.count(" ") >= 2}
+    told = {line for prompt in judge_prompts for line in _lines(prompt.replace("{{", " ").replace("}}", " "))}
     lines = list(_lines(text)) if told else []
-    return "judge" if lines and all(line in told for line in lines) else ""
+    return "judge" if all(line in told for line in lines) and any(line.count(" ") >= 2 for line in lines) else ""
 
 
 def _lines(text: str) -> Iterator[str]:

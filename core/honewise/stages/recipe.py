@@ -166,6 +166,9 @@ class _Names:
                 self.host.reward(name)
             except UserError:
                 yield Problem(path, f"no reward {name!r}{near(name, {*known, *self.host.rewards})}")
+        template = _mapping(spec, "options").get("template")
+        if name == "judged" and isinstance(template, str):
+            yield from _told(f"{path}.options.template", partial(self.host.judge, template))
 
     def _applied(self, rubric: Mapping[str, Any], domain: Domain, *, judged: bool) -> Iterator[Problem]:
         """What the rubric as a whole refuses: gates on dropped rewards, rings of gates, missing options."""
