@@ -8,7 +8,7 @@ import pytest
 
 from honewise.metrics import Entailment, cosine_diversity, distinct, ead, mean_ead, nli_diversity, repetition
 
-SAMPLE = ["i am going".split(), "i am going".split(), "lets go i i".split()]
+SAMPLE = [["i", "am", "going"], ["i", "am", "going"], ["lets", "go", "i", "i"]]
 
 
 def test_the_worked_example() -> None:
@@ -60,7 +60,7 @@ def test_no_ngram_reaches_over_the_end_of_a_text() -> None:
 
 
 def test_repetition() -> None:
-    assert repetition("a b c d".split()) == 0.0
+    assert repetition(["a", "b", "c", "d"]) == 0.0
     assert repetition(["x"] * 103) == pytest.approx(0.99)
     assert repetition(["x"] * 3) is None
 

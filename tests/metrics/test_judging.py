@@ -13,12 +13,12 @@ from honewise.metrics import (
     brier,
     calibration_error,
     cohen_kappa,
+    intervals,
     kendall_w,
     luck_of_calibration,
     ranks,
     verbosity_bias,
 )
-from honewise.metrics import intervals
 
 EXAMPLE = ["1234567", "2134576", "1324657", "1243567", "3214567"]
 """Five rankings of seven answers."""

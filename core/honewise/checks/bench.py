@@ -19,7 +19,7 @@ from honewise.scoring.outcome import Outcome, checked, failed
 from .findings import describe
 from .probes import SIZES, texts
 
-__all__ = ["Bench", "Probe", "RecordingJudge", "canonical", "make_bench", "outcome"]
+__all__ = ["Bench", "Probe", "RecordingJudge", "canonical", "make_bench", "outcome", "waited"]
 
 GOLD_TASKS = 24
 """Sample tasks whose gold completion is scored."""
@@ -150,7 +150,7 @@ class Bench:
         arguments = {name: values[name] for name in reward.arguments}
         result = reward.fn(**arguments, **options)
         if inspect.isawaitable(result):
-            result = _awaited(result)
+            result = waited(result)
         return list(result) if reward.batch else [result]
 
 
@@ -230,7 +230,7 @@ def _sound(domain: Domain) -> Domain:
     return replace(domain, **changes)
 
 
-def _awaited(result: Awaitable[Any]) -> Any:
+def waited(result: Awaitable[Any]) -> Any:
     """The value of an awaitable, also where this thread runs an event loop already, as notebooks do."""
 
     async def wait() -> Any:

@@ -308,7 +308,7 @@ def _said(value: Any) -> str:
 def _verdict(said: Any, where: str) -> StoredVerdict:
     if not isinstance(said, Mapping) or not isinstance(said.get("judge"), str) or said.get("order") not in ORDERS:
         raise DataError(
-            f'{where}: a verdict is {{"judge": NAME, "order": "ab" | "ba" | "both", "verdict": "a" | "b" | "tie" | null}}'
+            f'{where}: a verdict is {{"judge": NAME, "order": "ab" | "ba" | "both", "verdict": "a" | "b" | "tie"}}'
         )
     confidence = said.get("confidence")
     if confidence is not None and (
