@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from .audit_judge import judge
+from .audit_rewards import rewards
 
 __all__ = ["attach"]
 
@@ -12,4 +13,5 @@ __all__ = ["attach"]
 def attach(app: typer.Typer) -> None:
     group = typer.Typer(help="Find out what a judge, rewards or a run can be trusted with.", no_args_is_help=True)
     group.command()(judge)
+    group.command()(rewards)
     app.add_typer(group, name="audit")
