@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import doctest
 import importlib
+import json
 import os
 import re
 import runpy
@@ -21,8 +22,7 @@ import pytest
 from doc_tables import DOCS, TABLES, standing
 
 from honewise import run
-from honewise.algorithms import DENSE_RETURN, GRPO, Estimator
-from honewise.algorithms.rollouts import NEEDS
+from honewise.algorithms import ESTIMATORS, NEEDS, Estimator
 from honewise.clients import CallRecord, judge_numbers
 
 PACKAGE = DOCS.parent / "honewise"
@@ -130,12 +130,19 @@ def _step_numbers(steps: Mapping[int, Mapping[str, float]]) -> set[str]:
     return {name for numbers in steps.values() for name in numbers}
 
 
-@pytest.mark.parametrize("estimator", [GRPO, DENSE_RETURN], ids=lambda estimator: estimator.name)
+@pytest.mark.parametrize("estimator", ESTIMATORS, ids=lambda estimator: estimator.name)
 def test_every_option_of_an_estimator_is_explained(estimator: Estimator) -> None:
+    """With its default, as a recipe writes it; a choice is among its values."""
     text = (DOCS / "algorithms.md").read_text(encoding="utf-8")
     part = text.partition(f"### {estimator.name}\n")[2].partition("\n##")[0]
+    assert part
+    assert f"`{estimator.name}`" in text.partition("## Estimators\n")[2].partition("\n##")[0]
+    rows = {row[0]: row for row in re.findall(r"^\| `(\w+)` \| (.+?) \| `(.+?)` \| ", part, re.MULTILINE)}
+    assert list(rows) == list(estimator.options)
     for name, default in estimator.options.items():
-        assert re.search(rf"^\| `{name}` \| .*`{default}`.* \| `{default}` \|", part, re.MULTILINE), name
+        written = default if isinstance(default, str) else json.dumps(default)
+        assert rows[name][2] == written, name
+        assert not isinstance(default, str) or f"`{default}`" in rows[name][1], name
 
 
 def test_every_need_of_an_estimator_is_explained() -> None:

@@ -8,40 +8,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor
+from made_rollouts import random_rollouts, rollouts
 
 from honewise.algorithms import DENSE_RETURN, GRPO, Estimator, Rollouts
 from honewise.errors import UserError
 
 BOTH = pytest.mark.parametrize("estimator", [GRPO, DENSE_RETURN], ids=lambda e: e.name)
-
-
-def rollouts(
-    rewards: list[list[list[float]]] | Tensor,
-    lengths: list[int],
-    *,
-    group: list[int] | None = None,
-    scored: list[list[bool]] | None = None,
-) -> Rollouts:
-    """Components x rows x tokens; rows of the given lengths, in one group unless told."""
-    tensor = torch.as_tensor(rewards, dtype=torch.float64)
-    components, rows, tokens = tensor.shape
-    mask = torch.arange(tokens) < torch.tensor(lengths)[:, None]
-    known = torch.ones(components, rows, dtype=torch.bool) if scored is None else torch.tensor(scored)
-    groups = torch.zeros(rows, dtype=torch.long) if group is None else torch.tensor(group)
-    return Rollouts(tensor, known, mask, groups)
-
-
-def random_rollouts(
-    seed: int, *, components: int = 2, samples: int = 4, groups: int = 3, missing: bool = True
-) -> Rollouts:
-    generator = torch.Generator().manual_seed(seed)
-    rows, tokens = samples * groups, 7
-    lengths = torch.randint(1, tokens + 1, (rows,), generator=generator)
-    mask = torch.arange(tokens) < lengths[:, None]
-    rewards = torch.randn(components, rows, tokens, dtype=torch.float64, generator=generator) * mask
-    scored = torch.rand(components, rows, generator=generator) > (0.2 if missing else -1.0)
-    return Rollouts(rewards * scored[..., None], scored, mask, torch.arange(groups).repeat_interleave(samples))
 
 
 def test_dense_return_by_hand() -> None:
@@ -195,6 +167,10 @@ def test_options(estimator: Estimator) -> None:
         estimator(batch, kappa="?")
     with pytest.raises(UserError, match="has no option 'kapa'; did you mean 'kappa'"):
         estimator(batch, kapa="loo")
+    with pytest.raises(UserError, match="kappa 'lo'; did you mean 'loo'"):
+        estimator.fn(batch, kappa="lo")
+    with pytest.raises(UserError, match="scale 'domian'; did you mean 'domain'"):
+        estimator.fn(batch, scale="domian")
     assert set(estimator.options) == {"kappa", "scale"}
     assert "Returns (B, T)" in (inspect.getdoc(estimator.fn) or "")
 

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from honewise.builtin.estimators import DeferredEstimator
+from honewise.builtin.estimators import ATTRIBUTES, DeferredEstimator
 from honewise.errors import MissingExtra
 from honewise.host import get_host
 
@@ -36,14 +36,14 @@ def test_what_core_registers() -> None:
         assert host.rewards.entry(name).owner == record.owner
 
 
-@pytest.mark.parametrize("name", ["grpo", "dense-return"])
-def test_an_estimator_is_the_one_of_algorithms(name: str) -> None:
+def test_every_estimator_of_algorithms_is_registered() -> None:
     from honewise import algorithms
 
-    found = get_host().estimator(name)
-    real = {"grpo": algorithms.GRPO, "dense-return": algorithms.DENSE_RETURN}[name]
-    assert found.name == real.name == name
-    assert (found.fn, found.needs, found.options) == (real.fn, real.needs, real.options)
+    for real in algorithms.ESTIMATORS:
+        found = get_host().estimator(real.name)
+        assert found.name == real.name
+        assert (found.fn, found.needs, found.options) == (real.fn, real.needs, real.options)
+    assert set(ATTRIBUTES) == {real.name for real in algorithms.ESTIMATORS}
 
 
 def test_loading_the_toy_domain_imports_no_torch() -> None:

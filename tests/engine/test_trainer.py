@@ -14,7 +14,7 @@ import torch
 from datasets import Dataset
 from trl import GRPOTrainer
 
-from honewise.algorithms import DENSE_RETURN, GRPO, Estimator
+from honewise.algorithms import DENSE_RETURN, GDPO, GRPO, REINFORCE_PP, REMAX, RL_ZVP, Estimator
 from honewise.contracts import Completion, Score, Span, Term, Unscored
 from honewise.engine import sharing
 from honewise.engine.rl import rl_arguments
@@ -285,6 +285,32 @@ def test_estimators_get_exactly_what_they_need(tmp_path: Path) -> None:
     assert (seen[0].entropies[seen[0].mask] > 0).all()
     assert seen[0].ref_logps is None
     assert seen[0].values is None
+    assert seen[0].correct is None
+    assert seen[0].weights is None
+
+
+def test_estimators_get_what_the_scores_hold(tmp_path: Path) -> None:
+    seen: list[Any] = []
+
+    def curious(rollouts: Any) -> torch.Tensor:
+        seen.append(rollouts)
+        return torch.zeros_like(rollouts.rewards[0])
+
+    estimator = Estimator("curious", curious, needs=frozenset({"correct", "weights"}))
+    with world.scorer(world.domain(terms={"vowels": 3.0, "brief": 0.5}, correct="vowels")) as judge:
+        trainer = world.trainer(tmp_path, world.rl_stage(), judge, estimator=estimator)
+        trainer._generate_and_score_completions(inputs())
+        rows = trainer.take_rows()
+    assert seen[0].weights.tolist() == [3.0, 0.5]
+    assert seen[0].correct.tolist() == [int(row.scored.correct) for row in rows]
+    assert seen[0].entropies is None
+
+
+@pytest.mark.parametrize("estimator", [RL_ZVP, GDPO, REINFORCE_PP], ids=lambda estimator: estimator.name)
+def test_other_estimators_train(tmp_path: Path, estimator: Estimator) -> None:
+    ctx = world.context(tmp_path)
+    world.train(ctx, world.rl_stage(steps=1), estimator=estimator)
+    assert ctx.store.metrics("rl")[1]["advantages/mean_size"] > 0
 
 
 def test_a_schedule_of_weights_reaches_the_log(tmp_path: Path) -> None:
@@ -346,6 +372,8 @@ def test_what_does_not_fit_together_is_refused(tmp_path: Path) -> None:
     critic = Estimator("gae", copy.copy(DENSE_RETURN.fn), needs=frozenset({"values"}))
     with pytest.raises(UserError, match="needs a critic"):
         world.train(ctx, world.rl_stage(), estimator=critic)
+    with pytest.raises(UserError, match="'remax' needs a greedy completion of each prompt"):
+        world.train(ctx, world.rl_stage(), estimator=REMAX)
     anchored = Estimator("anchored", copy.copy(DENSE_RETURN.fn), needs=frozenset({"ref_logps"}))
     with pytest.raises(UserError, match=r"set trainer\.beta above 0"):
         world.train(ctx, world.rl_stage(), estimator=anchored)

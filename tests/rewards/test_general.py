@@ -20,7 +20,8 @@ def said(text: str, **fields: object) -> Completion:
 
 
 @pytest.mark.parametrize(
-    ("tokens", "value"), [(1, 0.0), (80, 0.0), (81, -0.05), (90, -0.5), (99, -0.95), (100, -1.0), (500, -1.0)]
+    ("tokens", "value"),
+    [(1, 0.0), (80, 0.0), (81, -0.05), (90, -0.5), (99, -0.95), (100, -1.0), (101, -1.0), (500, -1.0)],
 )
 def test_length_falls_linearly_over_the_buffer(tokens: int, value: float) -> None:
     score = length(said("x", tokens=tokens), limit=100, buffer=20)

@@ -1,6 +1,6 @@
 """Estimators without a critic: the completions of one prompt are each other's baseline.
 
-Both centre each reward component over the completions of a group that have it, so that a component that could not be
+All centre each reward component over the completions of a group that have it, so that a component that could not be
 computed for one completion favours none. This is right for rubrics that add up, and assumes that a component's absence
 does not depend on how good the completion is.
 """
@@ -12,17 +12,22 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from honewise.errors import UserError, near
-
+from .grouped import (
+    EPSILON,
+    Kappa,
+    Scale,
+    centre,
+    compact,
+    deviation,
+    finish,
+    present,
+    scaled_over,
+    scatter,
+    totals,
+)
 from .rollouts import Estimator, Rollouts
 
-__all__ = ["DENSE_RETURN", "GRPO", "dense_return", "grpo"]
-
-Kappa = Literal["loo", "group_mean"]
-Scale = Literal["none", "group", "batch"]
-
-EPSILON = 1e-4
-"""Added to standard deviations, as TRL does."""
+__all__ = ["DENSE_RETURN", "DR_GRPO", "GDPO", "GRPO", "RLOO", "dense_return", "dr_grpo", "gdpo", "grpo", "rloo"]
 
 
 def grpo(rollouts: Rollouts, *, kappa: Kappa = "group_mean", scale: Scale = "group") -> Tensor:
@@ -36,17 +41,38 @@ def grpo(rollouts: Rollouts, *, kappa: Kappa = "group_mean", scale: Scale = "gro
     that no other has, adds nothing.
 
     ``scale``: ``none``; ``group`` divides by the sample standard deviation of the group's totals + 1e-4 (GRPO);
-    ``batch`` by that of all totals + 1e-4. In a total, a missing component counts as its mean over the group. Any
-    scaling but ``none`` biases the gradient.
+    ``batch`` by that of all totals + 1e-4; ``domain`` by that of the totals of the row's domain + 1e-4. In a total, a
+    missing component counts as its mean over the group. Any scaling but ``none`` biases the gradient.
 
     Where all components are scored and ``kappa`` is ``group_mean``, ``scale`` does what TRL's ``scale_rewards`` does.
 
     Returns (B, T). Papers: DeepSeekMath (2402.03300), RLOO (2402.14740), Dr. GRPO (2503.20783).
     """
-    takes_part = _takes_part(rollouts)
-    totals = (rollouts.rewards * rollouts.mask).sum(-1, keepdim=True)
-    advantages = _centre(totals, takes_part, rollouts.group, kappa).sum(0).expand(rollouts.mask.shape)
-    return _finish(advantages, rollouts, takes_part, scale)
+    takes_part = present(rollouts)
+    advantages = centre(totals(rollouts), takes_part, rollouts.group, kappa).sum(0).expand(rollouts.mask.shape)
+    return finish(advantages, rollouts, takes_part, scale)
+
+
+def dr_grpo(rollouts: Rollouts) -> Tensor:
+    """``grpo`` without the division: A_it = sum over k of (x_ki - mean over the group of x_k).
+
+    With the mean over n completions as a baseline, the expected gradient is (n-1)/n of the true one: right in
+    direction. A KL term in the *loss* is not shrunk along, and so counts n/(n-1) as much; a KL charge in the reward is.
+
+    Returns (B, T). Paper: Dr. GRPO (2503.20783).
+    """
+    return grpo(rollouts, kappa="group_mean", scale="none")
+
+
+def rloo(rollouts: Rollouts, *, scale: Scale = "none") -> Tensor:
+    """Each total against the mean of the *other* totals of its group: A_it = sum over k of (x_ki - mean over O_ki).
+
+    Equal to n/(n-1) times ``dr_grpo`` where n completions have every component; unbiased with ``scale: none``.
+    ``scale`` is that of ``grpo``.
+
+    Returns (B, T). Paper: RLOO (2402.14740).
+    """
+    return grpo(rollouts, kappa="loo", scale=scale)
 
 
 def dense_return(rollouts: Rollouts, *, kappa: Kappa = "loo", scale: Scale = "none") -> Tensor:
@@ -67,70 +93,49 @@ def dense_return(rollouts: Rollouts, *, kappa: Kappa = "loo", scale: Scale = "no
 
     Returns (B, T).
     """
-    takes_part = _takes_part(rollouts)
-    lengths = rollouts.mask.sum(-1)
-    order = torch.argsort(rollouts.mask.logical_not().to(torch.uint8), dim=-1, stable=True)
+    takes_part = present(rollouts)
+    rewards, order, lengths = compact(rollouts.rewards, rollouts.mask)
     place = torch.arange(rollouts.mask.shape[-1], device=order.device).expand_as(order)
-    rewards = (rollouts.rewards * rollouts.mask).gather(-1, order.expand_as(rollouts.rewards))
     returns = rewards.flip(-1).cumsum(-1).flip(-1)
     last = torch.minimum(place, (lengths - 1).clamp(min=0).unsqueeze(-1))
     held = returns.gather(-1, last.expand_as(returns))
-    compact = _centre(held, takes_part, rollouts.group, kappa).sum(0)
-    advantages = torch.zeros_like(compact).scatter(-1, order, compact)
-    return _finish(advantages, rollouts, takes_part, scale)
+    advantages = scatter(centre(held, takes_part, rollouts.group, kappa).sum(0), order)
+    return finish(advantages, rollouts, takes_part, scale)
 
 
-def _takes_part(rollouts: Rollouts) -> Tensor:
-    """(K, B): scored, and with at least one token of the policy's to learn from."""
-    return rollouts.scored.bool() & rollouts.mask.bool().any(-1)
+def gdpo(rollouts: Rollouts, *, scale: Literal["none", "batch", "domain"] = "batch") -> Tensor:
+    """Each component normalised by itself, then weighted and added: normalise-then-sum.
 
+    With d_ki = x_ki - mean over the group's completions that have k, and s_k their sample standard deviation::
 
-def _group_sums(values: Tensor, group: Tensor) -> Tensor:
-    """Sums of (K, B, ...) over the groups of B, spread back over the rows: the same shape."""
-    _, index = torch.unique(group, return_inverse=True)
-    count = int(index.max()) + 1 if index.numel() else 0
-    sums = values.new_zeros((values.shape[0], count, *values.shape[2:]))
-    return sums.index_add_(1, index, values).index_select(1, index)
+        A_i = sum over k of w_k d_ki / (s_k + 1e-4)        then, with ``scale: batch``, divided by std(A) + 1e-4
 
+    A sum of raw totals is ruled by the component that spreads most, and totals made of different parts can be equal;
+    here each component counts as its weight says. x and s are meant before weights; ``scale: domain`` divides by the
+    standard deviation over the completions of the row's domain. A component that varies for nobody adds nothing, as
+    does one that is missing. A KL charge in the reward is centred and not normalised, which would undo its coefficient.
 
-def _centre(values: Tensor, takes_part: Tensor, group: Tensor, kappa: Kappa) -> Tensor:
-    """``values`` (K, B, T) minus the mean of the others that take part, times kappa; 0 where there is none."""
-    if kappa not in ("loo", "group_mean"):
-        raise UserError(f"kappa {kappa!r}{near(str(kappa), ('loo', 'group_mean'))}")
-    present = takes_part.unsqueeze(-1)
-    kept = torch.where(present, values, 0.0)
-    count = _group_sums(present.to(values.dtype), group)
-    others = count - 1
-    compared = kept - (_group_sums(kept, group) - kept) / others.clamp(min=1)
-    if kappa == "group_mean":
-        compared = compared * (others / count.clamp(min=1))
-    return torch.where(present & (others > 0), compared, 0.0)
-
-
-def _finish(advantages: Tensor, rollouts: Rollouts, takes_part: Tensor, scale: Scale) -> Tensor:
-    """Divided by the spread of the totals where asked, and 0 outside the mask and in unscored rows."""
-    if scale not in ("none", "group", "batch"):
-        raise UserError(f"scale {scale!r}{near(str(scale), ('none', 'group', 'batch'))}")
+    Biased, as every division by a spread is. Returns (B, T). Paper: GDPO (2601.05242). With everything scored it is
+    TRL's ``multi_objective_aggregation="normalize_then_sum"``.
+    """
+    takes_part = present(rollouts)
+    assert rollouts.weights is not None
+    weights = rollouts.weights.to(rollouts.rewards).abs().reshape(-1, 1, 1)
+    values = totals(rollouts)
+    spread = deviation(values, takes_part, rollouts.group)
+    share = weights / (spread + EPSILON * weights).clamp(min=torch.finfo(values.dtype).tiny)
+    if rollouts.kl is not None:
+        share[rollouts.kl] = 1.0
+    advantages = (centre(values, takes_part, rollouts.group, "group_mean") * share).sum(0)
     rows = takes_part.any(0)
     if scale != "none":
-        group = rollouts.group if scale == "group" else torch.zeros_like(rollouts.group)
-        advantages = advantages / (_spread(rollouts, takes_part, rows, group) + EPSILON)
+        over = scaled_over(rollouts, scale)
+        advantages = advantages / (deviation(advantages.unsqueeze(0), rows.unsqueeze(0), over).squeeze(0) + EPSILON)
     return torch.where(rollouts.mask.bool() & rows.unsqueeze(-1), advantages, 0.0)
 
 
-def _spread(rollouts: Rollouts, takes_part: Tensor, rows: Tensor, group: Tensor) -> Tensor:
-    """(B, 1): sample standard deviation of the totals of the rows of ``group`` that take part; 0 below two of them."""
-    present = takes_part.unsqueeze(-1)
-    totals = (rollouts.rewards * rollouts.mask).sum(-1, keepdim=True)
-    kept = torch.where(present, totals, 0.0)
-    means = _group_sums(kept, rollouts.group) / _group_sums(present.to(kept.dtype), rollouts.group).clamp(min=1)
-    total = torch.where(present, totals, means).sum(0, keepdim=True)
-    counted = rows.to(total.dtype).reshape(1, -1, 1)
-    count = _group_sums(counted, group)
-    mean = _group_sums(total * counted, group) / count.clamp(min=1)
-    squares = _group_sums((total - mean) ** 2 * counted, group)
-    return (squares / (count - 1).clamp(min=1)).sqrt().squeeze(0)
-
-
 GRPO = Estimator("grpo", grpo, dense=False)
+DR_GRPO = Estimator("dr-grpo", dr_grpo, dense=False)
+RLOO = Estimator("rloo", rloo, dense=False)
+GDPO = Estimator("gdpo", gdpo, needs=frozenset({"weights"}), dense=False)
 DENSE_RETURN = Estimator("dense-return", dense_return)

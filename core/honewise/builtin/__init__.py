@@ -28,7 +28,7 @@ def register_rewards(register: Callable[..., None]) -> None:
 
 @hookimpl
 def register_estimators(register: Callable[..., None]) -> None:
-    from .estimators import DeferredEstimator
+    from .estimators import ATTRIBUTES, DeferredEstimator
 
-    register(DeferredEstimator("grpo", "GRPO"))
-    register(DeferredEstimator("dense-return", "DENSE_RETURN"))
+    for name, attribute in ATTRIBUTES.items():
+        register(DeferredEstimator(name, attribute))

@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 from importlib import import_module
 from typing import Any
 
 from honewise.errors import MissingExtra
 
-__all__ = ["DeferredEstimator"]
+__all__ = ["ATTRIBUTES", "DeferredEstimator"]
+
+ATTRIBUTES: Mapping[str, str] = {
+    "grpo": "GRPO",
+    "dr-grpo": "DR_GRPO",
+    "rloo": "RLOO",
+    "gdpo": "GDPO",
+    "dense-return": "DENSE_RETURN",
+    "grpo-process": "GRPO_PROCESS",
+    "remax": "REMAX",
+    "reinforce++": "REINFORCE_PP",
+    "reinforce++-baseline": "REINFORCE_PP_BASELINE",
+    "gae": "GAE",
+    "rl-zvp": "RL_ZVP",
+}
+"""Core's estimators, and what each is called in ``honewise.algorithms``."""
 
 
 class DeferredEstimator:

@@ -170,6 +170,11 @@ def _refuse(args: Any, setup: Setup, stage: RlStage) -> None:
         )
     if "values" in estimator.needs:
         raise UserError(f"estimator: {estimator.name!r} needs a critic, which algorithm {stage.algorithm!r} has not")
+    if "greedy" in estimator.needs:
+        raise UserError(
+            f"estimator: {estimator.name!r} needs a greedy completion of each prompt, which algorithm"
+            f" {stage.algorithm!r} does not sample"
+        )
     if "ref_logps" in estimator.needs and not args.beta:
         raise UserError(f"estimator: {estimator.name!r} needs a reference policy; set trainer.beta above 0")
 

@@ -209,7 +209,7 @@ class CreditTrainer(ExactCheckpoints, SharedPrompts, GRPOTrainer):
             groups, first, batch.decoded, self._policy_tokens(batch, out), self.names, self.setup.placement, width
         )
         everyone = self._gather(mine)
-        advantages = self._estimate(everyone, out)
+        advantages = self._estimate(everyone, out, batch.everyone)
         scored = everyone.scored.any(-1)
         self._leave_out(out, scored, slice(first, first + rows))
         own = advantages[first : first + rows, :width]
@@ -239,16 +239,24 @@ class CreditTrainer(ExactCheckpoints, SharedPrompts, GRPOTrainer):
         parts = [self.accelerator.gather(x).cpu() for x in (rewards, mine.scored.to(device, torch.uint8), mask)]
         return TokenCredit(parts[0], parts[1].bool(), parts[2].bool(), mine.moved)
 
-    def _estimate(self, credit: TokenCredit, out: Mapping[str, Any]) -> Tensor:
+    def _estimate(self, credit: TokenCredit, out: Mapping[str, Any], scored: Sequence[Scored]) -> Tensor:
         """(N, T) advantages, float64."""
         group = torch.arange(len(credit.mask)) // self._samples()
-        rollouts = Rollouts(
-            credit.rewards.transpose(0, 1), credit.scored.T, credit.mask, group, **self._needed(out, credit.mask)
-        )
+        needed = self._needed(out, credit.mask) | self._told(scored)
+        rollouts = Rollouts(credit.rewards.transpose(0, 1), credit.scored.T, credit.mask, group, **needed)
         return self.setup.estimator(rollouts, **self.setup.options)
 
+    def _told(self, scored: Sequence[Scored]) -> dict[str, Tensor]:
+        """Inputs that the scores hold, where the estimator declares them."""
+        needs, found = self.setup.estimator.needs, {}
+        if "correct" in needs:
+            found["correct"] = torch.tensor([-1 if one.correct is None else int(one.correct) for one in scored])
+        if "weights" in needs:
+            found["weights"] = self.reward_weights.detach().cpu().double()
+        return found
+
     def _needed(self, out: Mapping[str, Any], mask: Tensor) -> dict[str, Tensor]:
-        """Exactly the inputs that the estimator declares."""
+        """Exactly the inputs that the estimator declares and a model computes."""
         needs = self.setup.estimator.needs
         found: dict[str, Tensor] = {}
         if "ref_logps" in needs:
@@ -264,7 +272,8 @@ class CreditTrainer(ExactCheckpoints, SharedPrompts, GRPOTrainer):
                     batch_size=self.args.per_device_train_batch_size,
                 )  # fmt: skip
             found |= {"old_logps": found.get("old_logps", logps), "entropies": entropies}
-        gathered = {name: self.accelerator.pad_across_processes(found[name].detach(), dim=1) for name in sorted(needs)}
+        wanted = sorted(needs & set(found))
+        gathered = {name: self.accelerator.pad_across_processes(found[name].detach(), dim=1) for name in wanted}
         return {
             name: self.accelerator.gather(value).cpu().double()[:, : mask.shape[1]] for name, value in gathered.items()
         }
