@@ -22,6 +22,7 @@ COMMANDS = (
     "tasks",
     "score",
     "judge",
+    "audit",
     "rewards",
     "new",
     "plugins",
