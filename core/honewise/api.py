@@ -20,6 +20,7 @@ from honewise.data import TaskSet, load_tasks
 from honewise.errors import UserError, near
 from honewise.host import get_host
 from honewise.progress import Progress, Silent
+from honewise.runs.processes import place
 from honewise.scoring import Row, Scorer
 
 if TYPE_CHECKING:
@@ -123,7 +124,8 @@ def run(recipe: str | Path, *overrides: str, resume: bool = False, progress: Pro
     from honewise.stages import runner
 
     finished = runner.run_recipe(recipe, overrides, resume=resume, progress=progress)
-    report.write(finished)
+    if place().first:
+        report.write(finished)
     return finished
 
 

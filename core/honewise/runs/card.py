@@ -8,6 +8,7 @@ from honewise.recipes.judging import JudgeSpec, MemberSpec
 from honewise.recipes.schema import PolicySpec
 
 from . import manifest
+from .preferences import sentences
 from .run import Run
 from .summary import comparisons, results
 
@@ -38,6 +39,8 @@ def _lines(run: Run) -> Iterator[str]:
     if spent.calls:
         cost = f", cost {spent.cost:.4g}" if spent.cost else ""
         yield f"- judge{_judge(recipe.judge)}: {spent.calls} calls, {spent.tokens} tokens{cost}"
+    for sentence in sentences(run.store):
+        yield f"- {sentence}"
     for stage in run.store.stages():
         if stage.kind == "evaluate" and run.store.evaluations(stage.stage):
             yield from _tables(run, stage.stage)

@@ -30,6 +30,7 @@ from honewise.recipes.load import dump_recipe, read_recipe, resolved
 from honewise.recipes.schema import Recipe
 
 from . import manifest
+from .processes import Place
 from .store import Store
 
 __all__ = ["Run", "StageContext", "stage_seed"]
@@ -204,6 +205,8 @@ class StageContext:
     progress: Progress = field(default_factory=Silent)
     resume: bool = False
     """True where the stage was begun before and goes on from its newest checkpoint, if any."""
+    place: Place = field(default_factory=Place)
+    """Which process this is of those that do the stage together."""
 
     @property
     def store(self) -> Store:

@@ -107,8 +107,9 @@ def _check(judge: TemplateJudge, note: Callable[[str], None]) -> None:
 
 
 @contextmanager
-def lent(judge: TemplateJudge | Panel | None, policy: Policy) -> Iterator[None]:
-    """Where the policy itself judges, with its adapter off, it does so within; any other judge is left alone."""
+def lent(judge: TemplateJudge | Panel | None, policy: Policy | Callable[[], Policy]) -> Iterator[None]:
+    """Where the policy itself judges, with its adapter off, it does so within; any other judge is left alone, and a
+    policy that would have to be loaded first is not."""
     backends = [member.client.backend for member in judge.members.values()] if judge is not None else []
     waiting = [each for each in backends if isinstance(each, LocalBackend) and each.awaits_policy]
     if not waiting:
@@ -116,8 +117,9 @@ def lent(judge: TemplateJudge | Panel | None, policy: Policy) -> Iterator[None]:
         return
     from honewise.models.generator import ModelGenerator
 
+    found = policy() if callable(policy) else policy
     for backend in waiting:
-        backend.attach(ModelGenerator(policy, adapter_off=True, batch=backend.batch))
+        backend.attach(ModelGenerator(found, adapter_off=True, batch=backend.batch))
     try:
         yield
     finally:
