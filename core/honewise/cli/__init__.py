@@ -24,6 +24,7 @@ COMMANDS = (
     "tasks",
     "score",
     "judge",
+    "audit",
     "rewards",
     "new",
     "plugins",

@@ -12,7 +12,7 @@ import typer
 
 from honewise.errors import BudgetExceeded, JudgeBudgetExceeded, UnscoredBudgetExceeded, UserError
 from honewise.progress import Progress, Silent
-from honewise.recipes.judging import JudgeSpec
+from honewise.recipes.judging import JudgeSpec, MemberSpec
 from honewise.recipes.schema import (
     DpoStage,
     EvaluateStage,
@@ -247,10 +247,17 @@ def _weight(weight: float | Mapping[int, float]) -> str:
 def _judge(spec: JudgeSpec | None) -> str:
     if spec is None:
         return "none"
-    local = "" if spec.local is None else str(spec.local.path or spec.local.hub)
-    who = f"{spec.model} at {spec.url}" if spec.url else local or "the policy with its adapter off"
+    who = _member(spec)
+    if spec.panel is not None:
+        members = ", ".join(f"{name} ({_member(member)})" for name, member in spec.panel.items())
+        who = f"{members}; by {spec.vote.rule}, rankings by {spec.vote.ranking}"
     limits = [f"{value:g} {name}" for name, value in spec.budget.model_dump(exclude_none=True).items()]
     return who + (f", at most {' and '.join(limits)}" if limits else "")
+
+
+def _member(spec: MemberSpec) -> str:
+    local = "" if spec.local is None else str(spec.local.path or spec.local.hub)
+    return f"{spec.model} at {spec.url}" if spec.url else local or "the policy with its adapter off"
 
 
 def _policy(spec: PolicySpec) -> str:

@@ -13,7 +13,7 @@ from honewise.contracts import Domain, Scored, Task
 from honewise.data import TaskSet, load_tasks
 from honewise.errors import Problem, RecipeError, UserError
 from honewise.host import PluginHost, get_host
-from honewise.judges import TemplateJudge
+from honewise.judges import Panel, TemplateJudge
 from honewise.progress import Progress, Silent
 from honewise.recipes.schema import (
     BASE,
@@ -56,7 +56,7 @@ class Materials:
     """By the whole rubric; not yet started."""
     train: TaskSet
     held_out: TaskSet
-    judge: TemplateJudge | None = None
+    judge: TemplateJudge | Panel | None = None
     models: Mapping[str, ModelReward] = field(default_factory=dict)
     """The rubric's rewards that are models."""
 
@@ -216,7 +216,7 @@ class Workbench:
             self.materials.judge.close()
 
     @property
-    def judge(self) -> TemplateJudge | None:
+    def judge(self) -> TemplateJudge | Panel | None:
         return self.materials.judge
 
     @property
