@@ -13,7 +13,6 @@ import torch
 from trl import DPOTrainer, GRPOTrainer, RewardTrainer, SFTTrainer
 from trl.trainer.utils import RepeatSampler
 
-from honewise.engine.checkpoints import ExactCheckpoints
 from honewise.engine.dpo import PreferenceTrainer
 from honewise.engine.overrides import (
     ADVANTAGES,
@@ -24,10 +23,11 @@ from honewise.engine.overrides import (
     RELIED_ON,
     REWARD_OVERRIDES,
     REWARD_RELIED_ON,
+    ROUNDS_OVERRIDES,
 )
 from honewise.engine.reward_trainer import RewardModelTrainer
+from honewise.engine.rounds import RoundsTrainer
 from honewise.engine.sft import DemonstrationTrainer
-from honewise.engine.sharing import SharedPrompts
 from honewise.engine.trainer import CreditTrainer, EpochSampler
 from honewise.models.policy import quiet
 
@@ -41,7 +41,7 @@ def plain_signature(function: Callable[..., Any]) -> str:
 
 TRAINERS: list[tuple[type[Any], Any, Any]] = [
     (GRPOTrainer, OVERRIDES, RELIED_ON),
-    (DPOTrainer, DPO_OVERRIDES, DPO_RELIED_ON),
+    (DPOTrainer, {**DPO_OVERRIDES, **ROUNDS_OVERRIDES}, DPO_RELIED_ON),
     (RewardTrainer, REWARD_OVERRIDES, REWARD_RELIED_ON),
 ]
 
@@ -51,7 +51,8 @@ TRAINERS: list[tuple[type[Any], Any, Any]] = [
     [(each, name, found[0]) for each, overrides, _ in TRAINERS for name, found in sorted(overrides.items())],
 )
 def test_signatures_of_what_is_overridden(trainer: type[Any], name: str, signature: str) -> None:
-    assert plain_signature(getattr(trainer, name)) == signature
+    found = plain_signature(getattr(trainer, name))
+    assert found == signature, f"{trainer.__name__}.{name}, which we override, has changed"
 
 
 @pytest.mark.parametrize(
@@ -59,22 +60,26 @@ def test_signatures_of_what_is_overridden(trainer: type[Any], name: str, signatu
     [(each, name, found) for each, _, relied_on in TRAINERS for name, found in sorted(relied_on.items())],
 )
 def test_signatures_of_what_is_called(trainer: type[Any], name: str, signature: str) -> None:
-    assert plain_signature(getattr(trainer, name)) == signature
+    found = plain_signature(getattr(trainer, name))
+    assert found == signature, f"{trainer.__name__}.{name}, which we rely on, has changed"
 
 
 def test_the_list_is_complete() -> None:
     """Every member of TRL or transformers that our trainers replace stands in the list."""
-    families: list[tuple[tuple[type, ...], type[Any], Any, bool]] = [
-        ((CreditTrainer, SharedPrompts), GRPOTrainer, OVERRIDES, True),
-        ((DemonstrationTrainer,), SFTTrainer, OVERRIDES, False),
-        ((PreferenceTrainer,), DPOTrainer, DPO_OVERRIDES, True),
-        ((RewardModelTrainer,), RewardTrainer, REWARD_OVERRIDES, True),
+    families: list[tuple[type[Any], type[Any], Any, bool]] = [
+        (CreditTrainer, GRPOTrainer, OVERRIDES, True),
+        (DemonstrationTrainer, SFTTrainer, OVERRIDES, False),
+        (PreferenceTrainer, DPOTrainer, DPO_OVERRIDES, True),
+        (RoundsTrainer, DPOTrainer, {**DPO_OVERRIDES, **ROUNDS_OVERRIDES}, True),
+        (RewardModelTrainer, RewardTrainer, REWARD_OVERRIDES, True),
     ]
     for ours, theirs, listed, all_of_them in families:
-        own = {name for one in (*ours, ExactCheckpoints) for name in vars(one) if not name.startswith("__")}
-        replaced = {name for name in own if callable(getattr(theirs, name, None))}
-        assert replaced <= set(listed)
-        assert not all_of_them or set(listed) <= own
+        bases = [base for base in ours.__mro__ if base.__module__.startswith("honewise.")]
+        own = {name for base in bases for name in vars(base) if not name.startswith("__")}
+        replaced = {name for name in own if inspect.isfunction(getattr(theirs, name, None))}
+        assert not replaced - set(listed), f"{ours.__name__} overrides {sorted(replaced - set(listed))}, unlisted"
+        unused = set(listed) - own
+        assert not (all_of_them and unused), f"{ours.__name__} overrides no {sorted(unused)}, as listed"
 
 
 def test_what_dpo_sees_and_logs_is_what_trl_computes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -123,6 +123,52 @@ def test_second_epoch_with_an_adapter(children: Children, tmp_path: Path) -> Non
     assert resumed == children.outcome(settings, tmp_path / "a")
 
 
+ADAPTIVE = {"coef": 0.2, "controller": "adaptive", "target": 0.01, "unit": "sequence", "horizon": 50}
+"""Moves with every batch."""
+
+PPO = changed(algorithm="ppo", steps=8, save_every=3, minibatches=2, kl=ADAPTIVE,
+              trainer={"num_iterations": 2, "learning_rate": 1e-2})  # fmt: skip
+"""Four updates for each batch that is sampled: checkpoints 3 and 6 stand within one."""
+
+CONSTRAINED = changed(algorithm="rloo", steps=6, save_every=2, kl=ADAPTIVE,
+                      constraints={"brief": {"threshold": 0.01, "window": 12}})  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("settings", "death"),
+    [
+        pytest.param(PPO, "update:5", id="ppo"),
+        pytest.param({**changed(**{**PPO["stage"], "critic": {"kind": "trunk"}}), "lora": True}, "update:8",
+                     id="ppo-lora-trunk"),
+        pytest.param(CONSTRAINED, "sampling:4", id="rloo-multipliers"),
+        pytest.param({**CONSTRAINED, "lora": True}, "update:6", id="rloo-multipliers-lora", marks=pytest.mark.slow),
+        pytest.param(changed(**{**PPO["stage"], "critic": {"kind": "trunk"}}), "saving:2", id="ppo-trunk",
+                     marks=pytest.mark.slow),
+        pytest.param({**PPO, "lora": True}, "sampling:2", id="ppo-lora", marks=pytest.mark.slow),
+        pytest.param(changed(algorithm="remax", kl=ADAPTIVE), "sampling:4", id="remax", marks=pytest.mark.slow),
+        pytest.param(changed(algorithm="gspo", minibatches=2, steps=6, save_every=3), "update:4", id="gspo",
+                     marks=pytest.mark.slow),
+    ],
+)  # fmt: skip
+def test_what_moves_beside_the_weights(
+    settings: dict[str, Any], death: str, children: Children, tmp_path: Path
+) -> None:
+    """The critic, the KL's coefficient, multipliers, old values in the buffer; and the KL is 0 where a stage begins."""
+    uninterrupted = children.outcome(settings, tmp_path / "a")
+    resumed = children.killed_and_resumed(settings, tmp_path / "b", death)
+    for one in (uninterrupted, resumed):
+        one["reference"] = one["reference"] and one["reference"].replace(str(tmp_path / "a"), str(tmp_path / "b"))
+    assert resumed == uninterrupted
+    assert (resumed["critic"] is not None) == (settings["stage"]["algorithm"] == "ppo")
+    numbers = resumed["numbers"]
+    if "kl" in settings["stage"]:
+        assert numbers["1"]["kl/sequence"] == pytest.approx(0, abs=1e-5)
+        found = [each["kl/coef"] for each in numbers.values() if "kl/coef" in each]
+        assert len(set(found)) == len(found) >= 2, "the coefficient moved"
+    if "constraints" in settings["stage"]:
+        assert len({each["lambda/brief"] for each in numbers.values()}) == 6
+
+
 @pytest.mark.parametrize("stage", [
     {"steps": 9, "save_every": 4, "batch": 3, "trainer": {"learning_rate": 1e-3}},
     {"steps": 9, "save_every": 4, "batch": 4, "trainer": {"per_device_train_batch_size": 2}},

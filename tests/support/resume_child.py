@@ -29,6 +29,7 @@ import tiny_world as world
 import torch
 from transformers import Trainer
 
+from honewise.algorithms import ESTIMATORS
 from honewise.engine import checkpoints, collecting
 from honewise.engine.dpo import train_dpo
 from honewise.engine.reward_model import as_reward_model, train_reward_model
@@ -119,7 +120,10 @@ def main(settings: dict[str, Any]) -> None:
     policy = world.policy(lora=lora)
     ctx = world.context(Path(settings["folder"]), settings["kind"], resume=settings.get("resume", False))
     if settings["kind"] == "rl":
-        trained, _ = world.train(ctx, world.rl_stage(**settings["stage"]), policy)
+        stage = world.rl_stage(**settings["stage"])
+        more = {"domain": world.domain(terms={"vowels": 1.0, "brief": 0.0})} if stage.constraints else {}
+        estimator = next(each for each in ESTIMATORS if each.name == stage.estimator)
+        trained, _ = world.train(ctx, stage, policy, estimator=estimator, **more)
     elif settings["kind"] == "dpo" and "rounds" in settings["stage"]:
         with world.scorer() as judge:
             trained = train_rounds(preference_world.rounds(ctx, judge, **settings["stage"]), policy)
@@ -143,8 +147,11 @@ def main(settings: dict[str, Any]) -> None:
         for step, one in numbers.items()
     }
     rollouts = [row.scored.completion.text for row in ctx.store.rollouts(settings["kind"])]
-    print(json.dumps({"weights": digest(policy.model), "steps": trained.steps, "numbers": steady, "texts": rollouts,
-                      "reference": trained.reference, "sampled": sampled[0]}))  # fmt: skip
+    critic = ctx.folder / "critic" / "critic.safetensors"
+    learnt = hashlib.sha256(critic.read_bytes()).hexdigest() if critic.is_file() else None
+    outcome = {"weights": digest(policy.model), "critic": learnt, "steps": trained.steps, "numbers": steady}
+    outcome |= {"texts": rollouts, "reference": trained.reference, "sampled": sampled[0]}
+    print(json.dumps(outcome))
 
 
 def forked(settings: dict[str, Any]) -> int:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from honewise.errors import BudgetExceeded, JudgeBudgetExceeded, UnscoredBudgetExceeded, UserError
-from honewise.progress import Progress
-from honewise.recipes.judging import JudgeSpec
+from honewise.progress import Progress, Silent
+from honewise.recipes.judging import JudgeSpec, MemberSpec
 from honewise.recipes.schema import (
     DpoStage,
     EvaluateStage,
@@ -24,6 +24,7 @@ from honewise.recipes.schema import (
     SftStage,
 )
 from honewise.recipes.sections import TrainingStage
+from honewise.runs.processes import place
 
 from .terminal import TerminalProgress, note, number, print_table, show
 
@@ -60,25 +61,28 @@ def run(
 
     All of the recipe is checked before anything begins. The run stands in runs/NAME; a finished name gets -2, and
     nothing is overwritten. Ctrl-C saves a checkpoint; --resume goes on from it as if nothing had happened.
+
+    Under accelerate launch or torchrun, several processes do the run together and the first one speaks.
     """
     from honewise.models.threads import share_cores
 
     share_cores()
     from honewise.stages.runner import execute, resolve
 
-    changes = overrides or []
-    progress = RewardTable(TerminalProgress())
+    changes, first = overrides or [], place().first
+    progress: Progress = RewardTable(TerminalProgress()) if first else Silent()
     materials = resolve(recipe, changes, progress=progress)
     if dry_run:
-        _plan(materials)
+        if first:
+            _plan(materials)
         return
     command = shlex.join(["honewise", "run", recipe, *changes])
     try:
         finished = execute(materials, resume=resume, progress=progress, command=command)
     except (KeyboardInterrupt, BudgetExceeded) as stop:
         progress.done()
-        why = _STOPPED[type(stop)]
-        note(f"{why}. To go on from the last checkpoint:\n  {command} --resume")
+        if first:
+            note(f"{_STOPPED[type(stop)]}. To go on from the last checkpoint:\n  {command} --resume")
         raise
     except UserError:
         raise
@@ -87,7 +91,8 @@ def run(
         note(f"failed. Once the cause is gone, this goes on from the last checkpoint:\n  {command} --resume")
         raise
     with finished:
-        _summary(finished)
+        if first:
+            _summary(finished)
 
 
 class RewardTable:
@@ -243,10 +248,17 @@ def _weight(weight: float | Mapping[int, float]) -> str:
 def _judge(spec: JudgeSpec | None) -> str:
     if spec is None:
         return "none"
-    local = "" if spec.local is None else str(spec.local.path or spec.local.hub)
-    who = f"{spec.model} at {spec.url}" if spec.url else local or "the policy with its adapter off"
+    who = _member(spec)
+    if spec.panel is not None:
+        members = ", ".join(f"{name} ({_member(member)})" for name, member in spec.panel.items())
+        who = f"{members}; by {spec.vote.rule}, rankings by {spec.vote.ranking}"
     limits = [f"{value:g} {name}" for name, value in spec.budget.model_dump(exclude_none=True).items()]
     return who + (f", at most {' and '.join(limits)}" if limits else "")
+
+
+def _member(spec: MemberSpec) -> str:
+    local = "" if spec.local is None else str(spec.local.path or spec.local.hub)
+    return f"{spec.model} at {spec.url}" if spec.url else local or "the policy with its adapter off"
 
 
 def _policy(spec: PolicySpec) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import os
 import typing
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any, Literal
 
@@ -75,7 +77,7 @@ _STAGE: Mapping[str, Mapping[str, str]] = {
         "num_generations": "set the stage's `samples`",
         "num_generations_eval": "add an `evaluate` stage",
         "generation_batch_size": "set the stage's `prompts` and `samples`",
-        "steps_per_generation": "set `per_device_train_batch_size`; what the device cannot hold is accumulated",
+        "steps_per_generation": "set `per_device_train_batch_size` and the stage's `minibatches`",
         "temperature": "set the stage's `temperature`",
         "top_p": "set the stage's `top_p`",
         "scale_rewards": "set the stage's `scale`",
@@ -88,12 +90,12 @@ _CHOICES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "sft": {"loss_type": ("nll", "dft", "chunked_nll")},
     "grpo": {
         "loss_type": ("grpo", "dr_grpo", "dapo", "bnpo", "cispo", "sapo", "luspo", "vespo"),
-        "importance_sampling_level": ("token", "sequence"),
+        "importance_sampling_level": ("token", "sequence", "sequence_token"),
     },
     "dpo": {},
     "reward": {},
 }
-"""Words that TRL would only refuse in the first step."""
+"""Words that TRL would only refuse in the first step; ``sequence_token`` is ours."""
 
 DPO_LOSSES = (
     "sigmoid",
@@ -240,7 +242,20 @@ def _whole(kind: Kind, converted: Mapping[str, Any]) -> list[Problem]:
     if kind == "grpo":
         stand_in |= {"num_generations": 2, "steps_per_generation": 2}
     try:
-        configure(kind, stand_in | dict(converted))
+        with _alone():
+            configure(kind, stand_in | dict(converted))
     except UserError as error:
         return [Problem("", str(error).removeprefix("trainer: "))]
     return []
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """A configuration object meets the other processes of a launcher as soon as it is made; this one is only looked at,
+    and by the wrong means: it says that it is for a CPU."""
+    names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
+    before = {name: os.environ.pop(name) for name in names if name in os.environ}
+    try:
+        yield
+    finally:
+        os.environ.update(before)

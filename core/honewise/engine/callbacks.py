@@ -21,6 +21,8 @@ from honewise.progress import Progress
 from honewise.runs.rows import RolloutRow
 from honewise.runs.run import StageContext
 
+from .processes import agree
+
 __all__ = ["Interrupt", "SecondsBudget", "StepMark", "StepWriter", "deferred_interrupt"]
 
 _SHOWN = re.compile(r"reward|loss|accuracy|margin|unscored|rewards/(margins|accuracies|.*/mean)|judge/(calls|cost)")
@@ -77,7 +79,7 @@ class SecondsBudget(TrainerCallback):
         self._since = time.monotonic()
 
     def on_step_end(self, _args: Any, _state: Any, control: TrainerControl, **_: Any) -> None:
-        if self.spent >= self.seconds:
+        if self.seconds < float("inf") and agree(self.spent >= self.seconds):
             control.should_save = True
             control.should_training_stop = True
 
@@ -108,12 +110,13 @@ class StepMark(TrainerCallback):
 
 
 class Interrupt(TrainerCallback):
-    """After the step in which ``asked`` was set: a checkpoint, and the end of training."""
+    """After the step in which ``asked`` was set, in any of the processes: a checkpoint, and the end of training."""
 
     def __init__(self) -> None:
         self.asked = False
 
     def on_step_end(self, _args: Any, _state: Any, control: TrainerControl, **_: Any) -> None:
+        self.asked = agree(self.asked)
         if self.asked:
             control.should_save = True
             control.should_training_stop = True

@@ -12,14 +12,17 @@ from dataclasses import dataclass, replace
 
 from honewise.clients import judge_numbers
 from honewise.contracts import Rubric, Scored, Task
+from honewise.errors import BudgetExceeded
 from honewise.models.policy import Policy, quiet
 from honewise.models.sampling import derive_seed, sample
 from honewise.models.text import prompt_ids, prompt_text
+from honewise.runs.processes import Place
 from honewise.runs.rows import RolloutRow, StoredRollout
 from honewise.runs.run import StageContext
 from honewise.scoring import Row
 
-from .trainer import Scores
+from .processes import agree, everyones_calls, gather, share, together, wait
+from .setup import Scores
 
 __all__ = ["Draw", "chunks_of", "collect", "fitting", "numbered", "score_chunks", "scored_numbers"]
 
@@ -87,19 +90,21 @@ def collect(
     size = _tasks_at_once(draw)
 
     def make(number: int, part: Sequence[Task]) -> tuple[list[Row], list[str]]:
+        mine = range(ctx.place.rank, len(part), ctx.place.count)
         drawn = sample(
             policy,
-            [task.prompt for task in part],
+            [part[i].prompt for i in mine],
             samples=draw.samples,
             temperature=draw.temperature,
             top_p=draw.top_p,
             max_new_tokens=draw.max_new_tokens,
             batch=draw.at_once,
             seed=derive_seed(draw.seed, "chunk", number),
+            places=mine,
         )
         rows = [
-            Row(task, one.text, one.tokens, one.truncated, group)
-            for group, (task, group_of) in enumerate(zip(part, drawn, strict=True))
+            Row(part[group], one.text, one.tokens, one.truncated, group)
+            for group, group_of in zip(mine, drawn, strict=True)
             for one in group_of
         ]
         return rows, [prompt_text(policy.tokenizer, task.prompt) for task in part]
@@ -121,9 +126,9 @@ def score_chunks(
     max_unscored: float = 1.0,
     stop: Callable[[], bool] = lambda: False,
 ) -> list[StoredRollout]:
-    """As ``collect``, of rows that ``makers`` make, with the texts of their groups' prompts; asked only for chunks that
-    are not stored."""
-    there = set(ctx.store.steps(ctx.stage))
+    """As ``collect``, of rows that ``makers`` make, with the texts of all groups' prompts; asked only for chunks that
+    are not stored. Of several processes each makes and scores the rows of its share of groups; all get the whole."""
+    there = set(share(ctx.store.steps(ctx.stage)))
     for number, make in enumerate(makers):
         step = first_step + number
         if step in there:
@@ -133,33 +138,40 @@ def score_chunks(
         rows, prompts = make()
         sampled = time.perf_counter()
         try:
-            scored = scorer.score(rows, step=weights_at)
-            scorer.check_budget(scored, max_unscored)
+            mine = scorer.score(rows, step=weights_at)
         except BaseException:
             ctx.store.write_calls(ctx.stage, step, scorer.take_calls())  # paid for, whatever came of them
             raise
-        calls = scorer.take_calls()
+        made = sorted(gather(list(zip([row.group or 0 for row in rows], mine, strict=True))), key=lambda one: one[0])
+        scored, calls = [one for _, one in made], everyones_calls(scorer)
+        try:
+            together(lambda scored=scored: scorer.check_budget(scored, max_unscored))  # type: ignore[misc]
+        except BudgetExceeded:
+            ctx.store.write_calls(ctx.stage, step, calls)
+            raise
         numbers = {**scored_numbers(scored, scorer.rubric), **judge_numbers(calls)}
         numbers |= {"seconds/rollouts": sampled - began, "seconds/scoring": time.perf_counter() - sampled}
         counts: dict[int, int] = {}
         stored = []
-        for row, one in zip(rows, scored, strict=True):
-            group = row.group or 0
+        for group, one in made:
             counts[group] = counts.get(group, -1) + 1
             stored.append(RolloutRow(one, prompts[group], group, counts[group]))
         ctx.store.write_step(ctx.stage, step, numbers, stored, calls)
-        ctx.progress.advance(len(rows), **{name: value for name, value in numbers.items() if _shown(name)})
-        if stop():
+        ctx.progress.advance(len(scored), **{name: value for name, value in numbers.items() if _shown(name)})
+        if agree(stop()):
             raise KeyboardInterrupt
+    wait()  # for the first process to have written
     return [row for number in range(len(makers)) for row in ctx.store.rollouts(ctx.stage, first_step + number)]
 
 
-def numbered(rows: Sequence[Row]) -> tuple[list[Row], list[str]]:
-    """Rows of a file as a chunk: numbered by task, without the text of a prompt, which no model has read."""
+def numbered(rows: Sequence[Row], place: Place) -> tuple[list[Row], list[str]]:
+    """This process's share of rows of a file, as a chunk: numbered by task, without the text of a prompt, which no
+    model has read."""
     numbers: dict[str, int] = {}
     for row in rows:
         numbers.setdefault(row.task.id, len(numbers))
-    return [replace(row, group=numbers[row.task.id]) for row in rows], [""] * len(numbers)
+    grouped = [replace(row, group=numbers[row.task.id]) for row in rows]
+    return [row for row in grouped if (row.group or 0) % place.count == place.rank], [""] * len(numbers)
 
 
 def scored_numbers(scored: Sequence[Scored], rubric: Rubric) -> dict[str, float]:

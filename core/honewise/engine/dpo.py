@@ -55,6 +55,11 @@ def train_dpo(
     loss = LossSpec.of(stage, rows)
     checkpoint = newest_checkpoint(ctx.folder) if ctx.resume else None
     ctx.store.truncate(ctx.stage, checkpoint_step(checkpoint) if checkpoint else 0)
+    if ctx.place.count > 1 and loss.ours and loss.theirs() and _weighted(rows):
+        raise UserError(
+            f"losses: pairs with weights of their own and the loss {next(iter(loss.theirs()))!r} train in one process"
+            " only; leave out one of the two, or the other processes"
+        )
     reference = fix_reference(ctx, policy)
     clock, began = SecondsBudget(seconds or float("inf")), time.perf_counter()
     trainer = carry_out(
@@ -77,7 +82,7 @@ def dpo_arguments(ctx: StageContext, stage: DpoStage, steps: int | None, *, rows
     a CPU, the learning rate is constant where the end is a matter of seconds, and nothing is reported to outside
     services. With fewer ``rows`` than the stage's batch, a step has all of them."""
     given = convert("dpo", stage.trainer)
-    batch, per_device = split_batch(stage, given.pop("per_device_train_batch_size", None), rows)
+    batch, per_device = split_batch(stage, given.pop("per_device_train_batch_size", None), rows, ctx.place.count)
     ours: dict[str, Any] = {
         "output_dir": str(ctx.folder),
         "max_steps": steps or UNBOUNDED,
@@ -107,7 +112,7 @@ class LossSpec:
     @classmethod
     def of(cls, stage: DpoStage, rows: Sequence[Mapping[str, Any]]) -> LossSpec:
         """Raises ``UserError`` where rows have weights that one of the losses cannot take."""
-        weighted = any(abs(row["weight"] - 1.0) > 1e-9 for row in rows)
+        weighted = _weighted(rows)
         sorting = [name for name in stage.losses if name.startswith("aot")]
         if weighted and sorting:
             raise UserError(
@@ -138,6 +143,10 @@ class LossSpec:
             z = stage.beta * gap - extra["margin"]
             total = total + weight * pair_loss(z, target=extra["target"], label_smoothing=stage.label_smoothing)
         return total
+
+
+def _weighted(rows: Sequence[Mapping[str, Any]]) -> bool:
+    return any(abs(row["weight"] - 1.0) > 1e-9 for row in rows)
 
 
 class PreferenceTrainer(ExactCheckpoints, DPOTrainer):

@@ -68,17 +68,25 @@ def steps_of(stage: PairLoss, rows: int, *, endless: bool = False) -> int | None
     return max(1, math.ceil((stage.epochs or 1.0) * math.ceil(rows / stage.batch)))
 
 
-def split_batch(stage: PairLoss, per_device: int | None, rows: int | None = None) -> tuple[int, int]:
-    """Pairs of a step and of one pass over the model; with fewer ``rows`` than the stage's batch, a step has all.
+def split_batch(
+    stage: PairLoss, per_device: int | None, rows: int | None = None, processes: int = 1
+) -> tuple[int, int]:
+    """Pairs of a process in a step and in one pass over the model; with fewer ``rows`` than the stage's batch, a step
+    has all.
 
-    Raises ``UserError`` where the one does not divide the other.
+    Raises ``UserError`` where one does not divide the other.
     """
-    wanted = per_device or stage.batch
-    if stage.batch % wanted:
-        raise UserError(f"per_device_train_batch_size: {wanted} does not divide the batch of {stage.batch} pairs")
+    each, left = divmod(stage.batch, processes)
+    if left:
+        raise UserError(f"batch: {processes} processes do not divide the batch of {stage.batch} pairs")
+    wanted = per_device or each
+    if each % wanted:
+        over = f" in {processes} processes" if processes > 1 else ""
+        raise UserError(f"per_device_train_batch_size: {wanted} does not divide the batch of {stage.batch} pairs{over}")
     if rows is None or rows >= stage.batch:
-        return stage.batch, wanted
-    return rows, max(size for size in range(1, min(wanted, rows) + 1) if rows % size == 0)
+        return each, wanted
+    each = math.ceil(rows / processes)
+    return each, max(size for size in range(1, min(wanted, each) + 1) if each % size == 0)
 
 
 def _encode(pair: Pair, tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:

@@ -7,6 +7,8 @@ from pathlib import Path
 from honewise.models.policy import Policy, save_policy
 from honewise.runs.run import StageContext
 
+from .processes import wait
+
 __all__ = ["REFERENCE_FOLDER", "fix_reference"]
 
 REFERENCE_FOLDER = "reference"
@@ -20,9 +22,10 @@ def fix_reference(ctx: StageContext, policy: Policy) -> str:
     An adapter's reference is a copy of the adapter within the model.
     """
     folder = Path(ctx.folder) / REFERENCE_FOLDER
-    if policy.path is None and not (folder / "complete").exists():
+    if ctx.place.first and policy.path is None and not (folder / "complete").exists():
         save_policy(policy, folder)
         (folder / "complete").touch()
+    wait()
     reference = policy.path or str(folder)
     if not policy.adapted:
         policy.model.config._name_or_path = reference

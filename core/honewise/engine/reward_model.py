@@ -29,6 +29,7 @@ from .callbacks import StepWriter
 from .carrying_out import carry_out
 from .checkpoints import checkpoint_step, newest_checkpoint, publish
 from .pairs import encode_pairs, split_batch, steps_of
+from .processes import share, wait
 from .reward_scoring import FOLDS, SETTINGS, RewardSettings, fold_key, load_reward_model, save_settings
 from .reward_trainer import RewardLoss, RewardModelTrainer, judge
 from .rl import Trained
@@ -84,7 +85,7 @@ def train_reward_model(
     draft = ctx.folder / DRAFT
     draft.mkdir(exist_ok=True)
     for fit in fits:
-        if not (fit.name and (draft / fit.name / SETTINGS).is_file()):
+        if not share(bool(fit.name) and (draft / fit.name / SETTINGS).is_file()):
             started = (model, tokenizer) if model is not None else trunk()
             trainer = _train(ctx, stage, fit, started)
             _finish(ctx, stage, fit, trainer, settings, draft)
@@ -93,15 +94,18 @@ def train_reward_model(
     if stage.folds is not None:
         _note_cross_fit(ctx, fits, last)
         where = {fold_key(prompts[i]): fit.fold for fit in fits if fit.fold is not None for i in fit.held_out}
-        (draft / FOLDS).write_text(json.dumps(where, sort_keys=True) + "\n", encoding="utf-8")
-    publish(draft, ctx.folder / MODEL_FOLDER)
+        if ctx.place.first:
+            (draft / FOLDS).write_text(json.dumps(where, sort_keys=True) + "\n", encoding="utf-8")
+    if ctx.place.first:
+        publish(draft, ctx.folder / MODEL_FOLDER)
+    wait()
     return Trained(last, time.perf_counter() - began, None, ctx.store.metrics(ctx.stage).get(last, {}))
 
 
 def reward_arguments(ctx: StageContext, stage: RewardModelStage, steps: int, *, rows: int | None = None) -> Any:
     """The ``RewardConfig`` of a stage; what the recipe does not say is TRL's default."""
     given = convert("reward", stage.trainer)
-    batch, per_device = split_batch(stage, given.pop("per_device_train_batch_size", None), rows)
+    batch, per_device = split_batch(stage, given.pop("per_device_train_batch_size", None), rows, ctx.place.count)
     ours: dict[str, Any] = {
         "output_dir": str(ctx.folder),
         "max_steps": steps,
@@ -268,14 +272,21 @@ def _finish(
     scores = torch.tensor(judge(model, [fit.rows[i] for i in fit.trained_on], loss, tokenizer.pad_token_id).scores)
     mean = 0.0 if stage.loss == "cost" else scores.mean().item()
     spread = (scores - mean).square().mean().sqrt().item()
-    scaled = replace(settings, mean=mean, std=spread if spread > 0 else 1.0)
+    if ctx.place.first:
+        _keep(ctx, fit, model, tokenizer, replace(settings, mean=mean, std=spread if spread > 0 else 1.0), draft)
+    wait()
+
+
+def _keep(
+    ctx: StageContext, fit: Fit, model: Any, tokenizer: PreTrainedTokenizerBase, settings: RewardSettings, draft: Path
+) -> None:
     target = draft / fit.name if fit.name else draft
     unfinished = draft / f".{fit.name}" if fit.name else draft
     with quiet():
         whole = model.merge_and_unload() if hasattr(model, "merge_and_unload") else model
         whole.save_pretrained(unfinished)
         tokenizer.save_pretrained(unfinished)
-    save_settings(unfinished, scaled)
+    save_settings(unfinished, settings)
     if unfinished != target:
         publish(unfinished, target)
         shutil.rmtree(ctx.folder / fit.name, ignore_errors=True)  # checkpoints of a fold that is done

@@ -116,8 +116,9 @@ class RewardModelTrainer(ExactCheckpoints, RewardTrainer):
     def _note(self, inputs: Mapping[str, Any], chosen: Tensor, rejected: Tensor, told: Mapping[str, Tensor]) -> None:
         """The numbers that TRL logs, and how often a cost's sign is right."""
         metrics = self._metrics["train"]
-        self._total_train_tokens += int(inputs["attention_mask"].sum().item())
+        self._total_train_tokens += int(self.accelerator.gather(inputs["attention_mask"].sum()).sum().item())
         metrics["num_tokens"] = [self._total_train_tokens]
+        chosen, rejected = self._everyones(torch.cat([chosen, rejected])).chunk(2)
         both, gap = torch.cat([chosen, rejected]), self.loss.sign * (chosen - rejected)
         numbers = {
             "accuracy": (gap > 0).float().mean(),
@@ -127,9 +128,14 @@ class RewardModelTrainer(ExactCheckpoints, RewardTrainer):
             "max_reward": both.max(),
         }
         if self.loss.stage.loss == "cost":
-            numbers["safe_accuracy"] = ((both < 0) == told["safe"]).float().mean()
+            numbers["safe_accuracy"] = ((both < 0) == self._everyones(told["safe"].float()).bool()).float().mean()
         for name, value in numbers.items():
             metrics[name].append(value.item())
+
+    def _everyones(self, both: Tensor) -> Tensor:
+        """(2N,) of each process to those of all, chosen ones first."""
+        gathered: Tensor = self.accelerator.gather(torch.stack(both.chunk(2), 1))
+        return gathered.T.flatten()
 
     def exact_state(self) -> dict[str, Any]:
         return {"tokens": self._total_train_tokens}

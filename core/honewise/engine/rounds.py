@@ -37,6 +37,7 @@ from .checkpoints import checkpoint_step, newest_checkpoint
 from .collecting import Draw, chunks_of, collect, fitting
 from .dpo import LossSpec, PreferenceTrainer, dpo_arguments
 from .pairs import encode_pairs
+from .processes import share, wait
 from .references import fix_reference
 from .rl import Trained
 from .trainer import Scores
@@ -109,7 +110,7 @@ class Rounds:
     def pairs(self, number: int, policy: Policy, stop: Callable[[], bool]) -> list[Pair]:
         """The pairs of a round, made once. Raises ``UserError`` or ``NothingToPair`` where there are none."""
         file = self.folder(number) / PAIRS_FILE
-        if file.is_file():
+        if share(file.is_file()):
             return read_pairs(file)
         tasks = self.tasks_of(number)
         self.ctx.progress.start(f"{self.ctx.stage}: completions of round {number + 1}", len(tasks) * self.draw.samples)
@@ -128,8 +129,10 @@ class Rounds:
             raise NothingToPair(why) if number else UserError(why)
         self.ctx.store.add_metrics(self.ctx.stage, first + self.chunks - 1, {
             "round": number + 1, "pairs": len(found.pairs), "tasks/paired": found.counts["tasks/paired"]})  # fmt: skip
-        file.parent.mkdir(parents=True, exist_ok=True)
-        write_pairs(file, found.pairs)
+        if self.ctx.place.first:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            write_pairs(file, found.pairs)
+        wait()
         return found.pairs
 
 
@@ -188,7 +191,8 @@ class RoundsTrainer(PreferenceTrainer):
         self.policy, self.rounds, self.interrupt = policy, rounds, interrupt
         self._number = -1
         self._rows: list[dict[str, Any]] = []
-        self._size = args.per_device_train_batch_size * args.gradient_accumulation_steps * rounds.steps
+        each = args.per_device_train_batch_size * args.gradient_accumulation_steps
+        self._size = each * rounds.ctx.place.count * rounds.steps
         places = [{"place": place} for place in range(rounds.spec.count * self._size)]
         super().__init__(policy.model, places, args, policy.tokenizer, LossSpec.of(rounds.stage, ()))
         self.pair_collator: Any = self.data_collator
@@ -225,13 +229,14 @@ class RoundsTrainer(PreferenceTrainer):
     def _move_reference(self, folder: Path) -> None:
         """Make the policy as it is at the beginning of the round the reference; on a resume, as it was then."""
         file = folder / REFERENCE_FILE
-        if not file.is_file():
+        if self.rounds.ctx.place.first and not file.is_file():
             folder.mkdir(parents=True, exist_ok=True)
             draft = folder / f".{REFERENCE_FILE}"
             torch.save(dict(self._trained()), draft)
             with draft.open("rb") as written:
                 os.fsync(written.fileno())
             draft.rename(file)
+        wait()
         values = torch.load(file, weights_only=True, map_location=self.accelerator.device)
         with torch.no_grad():
             for name, value in values.items():

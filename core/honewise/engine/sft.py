@@ -143,15 +143,19 @@ def sft_arguments(ctx: StageContext, stage: SftStage) -> Any:
     services."""
     given = convert("sft", stage.trainer)
     on_cpu = ctx.device == "cpu"
-    per_device = given.pop("per_device_train_batch_size", None) or stage.batch
-    if stage.batch % per_device:
-        raise UserError(f"per_device_train_batch_size: {per_device} does not divide the batch of {stage.batch}")
+    each, left = divmod(stage.batch, ctx.place.count)
+    if left:
+        raise UserError(f"batch: {ctx.place.count} processes do not divide the batch of {stage.batch}")
+    per_device = given.pop("per_device_train_batch_size", None) or each
+    if each % per_device:
+        over = f" in {ctx.place.count} processes" if ctx.place.count > 1 else ""
+        raise UserError(f"per_device_train_batch_size: {per_device} does not divide the batch of {stage.batch}{over}")
     steps = stage.steps or _UNBOUNDED
     ours: dict[str, Any] = {
         "output_dir": str(ctx.folder),
         "max_steps": steps,
         "per_device_train_batch_size": per_device,
-        "gradient_accumulation_steps": stage.batch // per_device,
+        "gradient_accumulation_steps": each // per_device,
         "max_length": None,
         "dataset_kwargs": {"skip_prepare_dataset": True},
         "seed": ctx.seed,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ _CHOICES = {
     ("policy",): ("tiny", "hub", "path"),
     ("data", "train"): ("samples", "path"),
     ("data", "held_out"): ("samples", "path"),
-    ("judge",): ("url", "local", "policy"),
+    ("judge",): ("url", "local", "policy", "panel"),
     ("judge", "local"): ("hub", "path"),
 }
 _EXCLUSIVE = {(*at, one): tuple(o for o in names if o != one) for at, names in _CHOICES.items() for one in names}
@@ -261,7 +261,7 @@ def place_paths(raw: dict[str, Any], folder: Path | None) -> list[Problem]:
         found = find(file)
         if found is not None:
             node[key] = f"{found.resolve()}{colon}{function}"
-        elif path in ("policy.path", "judge.local.path") or tail or not _HUB_ID.fullmatch(text):
+        elif path == "policy.path" or path.endswith(".local.path") or tail or not _HUB_ID.fullmatch(text):
             looked = " and ".join(str(base) for base in folders)
             problems.append(Problem(path, f"no such file or folder: {file!r} (looked in {looked})"))
 
@@ -273,9 +273,8 @@ def place_paths(raw: dict[str, Any], folder: Path | None) -> list[Problem]:
         if isinstance(spec, dict) and spec.get("path") is None and spec.get("samples") is None:
             spec["samples"] = part.replace("_", "-")  # the section's own name
     place(raw.get("policy"), "path", "policy.path")
-    judge = raw.get("judge") if isinstance(raw.get("judge"), dict) else {}
-    assert isinstance(judge, dict)
-    place(judge.get("local"), "path", "judge.local.path")
+    for path, local in _local_judges(raw.get("judge")):
+        place(local, "path", path)
     rubric = raw.get("rubric") if isinstance(raw.get("rubric"), dict) else {}
     assert isinstance(rubric, dict)
     rewards = rubric.get("rewards") if isinstance(rubric.get("rewards"), dict) else {}
@@ -283,6 +282,16 @@ def place_paths(raw: dict[str, Any], folder: Path | None) -> list[Problem]:
     for name, spec in rewards.items():
         place(spec, "fn", f"rubric.rewards.{name}.fn", tail=":")
     return problems
+
+
+def _local_judges(judge: Any) -> Iterator[tuple[str, Any]]:
+    """Where the section ``judge`` describes local models, by itself or in its panel."""
+    if not isinstance(judge, dict):
+        return
+    yield "judge.local.path", judge.get("local")
+    panel = judge.get("panel")
+    for name, member in panel.items() if isinstance(panel, dict) else ():
+        yield f"judge.panel.{name}.local.path", member.get("local") if isinstance(member, dict) else None
 
 
 def _text_at(node: Any, key: Any) -> str | None:

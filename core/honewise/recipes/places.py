@@ -32,9 +32,12 @@ def stage_places(raw: Mapping[str, Any]) -> Iterator[Place]:
     stages = raw.get("stages") if isinstance(raw.get("stages"), dict) else {}
     assert isinstance(stages, dict)
     kinds = {name: stage.get("stage", name) for name, stage in stages.items() if isinstance(stage, dict)}
-    for name, stage in stages.items():
+    for index, (name, stage) in enumerate(stages.items()):
         if isinstance(stage, dict):
             yield from _of_stage(stage, f"stages.{name}", str(kinds[name]), kinds)
+            trained = tuple(str(other) for other in list(stages)[:index] if kinds.get(other) == "reward-model")
+            names = ("policy", *trained)
+            yield Place(stage.get("critic"), "init", f"stages.{name}.critic.init", names, "earlier stage or folder")
     rubric = raw.get("rubric")
     rewards = rubric.get("rewards") if isinstance(rubric, dict) else None
     models = tuple(str(name) for name, kind in kinds.items() if kind == "reward-model")

@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from .judging import JudgeSpec
+from .policy_gradient import ConstraintSpec, CriticSpec, InvarianceSpec, KlSpec, ShapingSpec, with_estimator
 from .preference import DpoStage, PairsStage, RewardModelStage
 from .sections import BASE, Count, LoraSpec, Name, Positive, Section, Share, TrainingStage, as_seconds
 
@@ -200,10 +201,12 @@ class RlStage(TrainingStage):
 
     stage: Literal["rl"] = "rl"
     """The kind of stage; left out, the stage's own name."""
-    algorithm: Literal["grpo"] = "grpo"
-    """How advantages become updates."""
+    algorithm: Literal["grpo", "ppo", "gspo", "rloo", "dr-grpo", "remax", "reinforce++"] = "grpo"
+    """How rewards become updates: with a critic (`ppo`), against the group (`grpo`, `rloo`, `dr-grpo`), a greedy
+    completion (`remax`) or the batch (`reinforce++`); `gspo` is `grpo` with the ratio of whole completions."""
     estimator: str = "dense-return"
-    """How rewards become advantages; `honewise plugins` lists who registers estimators."""
+    """How rewards become advantages; left out, the algorithm's: `gae` for `ppo`, `dense-return` for `grpo` and `gspo`,
+    for the others the one of their name. `honewise plugins` lists who registers estimators."""
     estimator_options: dict[str, Any] = Field(default_factory=dict)
     """Options of the estimator."""
     placement: Literal["span_end", "spread", "terminal"] = "span_end"
@@ -211,15 +214,30 @@ class RlStage(TrainingStage):
     scale: Literal["none", "group", "batch"] = "none"
     """Divide advantages by the standard deviation of the totals of the group or of the batch (both biased), or not."""
     steps: Positive = 100
-    """Optimizer steps."""
+    """Optimizer steps; with `minibatches` or `trainer.num_iterations`, several for each batch that is sampled."""
     prompts: Positive = 16
-    """Tasks a step."""
+    """Tasks for which completions are sampled at once."""
     samples: Annotated[int, Field(ge=2)] = 8
     """Completions of each task."""
     temperature: Annotated[float, Field(gt=0)] = 1.0
     """Sampling temperature."""
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Nucleus of sampling; 1 samples from the whole distribution, which the gradient assumes."""
+    minibatches: Positive = 1
+    """Parts of a step's completions, each of which is an update; `trainer.num_iterations` goes through all of them
+    again."""
+    critic: CriticSpec | None = None
+    """For `ppo`; left out, a head on the policy's trunk."""
+    kl: KlSpec | None = None
+    """Keep near the policy that the stage began with; in place of `trainer.beta`."""
+    shaping: ShapingSpec | None = None
+    """Changes to what the learner is paid, beside the rubric."""
+    constraints: dict[str, ConstraintSpec] = Field(default_factory=dict)
+    """Costs by the rubric's name for them."""
+    invariance: InvarianceSpec | None = None
+    """Train groups of tasks to fare alike."""
+
+    _estimator = model_validator(mode="before")(with_estimator)
 
 
 class Control(Section):

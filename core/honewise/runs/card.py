@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from honewise.recipes.judging import JudgeSpec
+from honewise.recipes.judging import JudgeSpec, MemberSpec
 from honewise.recipes.schema import PolicySpec
 
 from . import manifest
@@ -77,6 +77,13 @@ def _missing(run: Run) -> Iterator[str]:
 
 
 def _judge(spec: JudgeSpec | None) -> str:
+    if spec is not None and spec.panel is not None:
+        members = ", ".join(f"{name}{_member(member)}" for name, member in spec.panel.items())
+        return f"s {members}, by {spec.vote.rule} (rankings by {spec.vote.ranking})"
+    return _member(spec)
+
+
+def _member(spec: MemberSpec | None) -> str:
     local = spec.local if spec is not None else None
     name = (spec.model if spec is not None else None) or (local and (local.path or local.hub))
     return f" `{name}`" if name else ", the policy with its adapter off"

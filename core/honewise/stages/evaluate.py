@@ -51,7 +51,8 @@ def run_evaluate(bench: Workbench, stage: EvaluateStage, ctx: StageContext) -> N
         todo = [setting for setting in settings if setting.of == of and setting.name not in stored]
         if todo:
             _measure(bench, ctx, of, todo, tasks)
-    _compare(ctx, stage, settings)
+    if ctx.place.first:
+        _compare(ctx, stage, settings)
 
 
 def _measure(bench: Workbench, ctx: StageContext, of: str, todo: Sequence[_Setting], tasks: Sequence[Task]) -> None:
@@ -59,9 +60,10 @@ def _measure(bench: Workbench, ctx: StageContext, of: str, todo: Sequence[_Setti
     policy = bench.policy(of)
     with lent(bench.judge, policy):
         for setting in todo:
-            found = measure(policy, tasks, bench.scorer, setting.how, ctx.progress, f"{ctx.stage}: {setting.name}")
+            what = f"{ctx.stage}: {setting.name}"
+            found = measure(policy, tasks, bench.scorer, setting.how, ctx.progress, what, ctx.place)
             ctx.store.write_calls(ctx.stage, None, found.calls)
-            bench.scorer.check_budget(found.scored, bench.recipe.rubric.max_unscored)
+            bench.check_budget(found.scored)
             kept = best_of(found, bench.scorer.domain, setting.by) if setting.by else found
             _keep(ctx, setting, kept, len(tasks))
 

@@ -11,6 +11,7 @@ from honewise.clients import CallRecord, judge_numbers
 from honewise.contracts import Domain, Scored, Task
 from honewise.metrics import metric_numbers
 from honewise.progress import Progress
+from honewise.runs.processes import Place
 from honewise.runs.rows import RolloutRow
 from honewise.scoring import Row, Scorer
 
@@ -52,31 +53,45 @@ class Measured:
 
 
 def measure(
-    policy: Policy, tasks: Sequence[Task], scorer: Scorer, how: Sampling, progress: Progress, what: str
+    policy: Policy,
+    tasks: Sequence[Task],
+    scorer: Scorer,
+    how: Sampling,
+    progress: Progress,
+    what: str,
+    here: Place | None = None,
 ) -> Measured:
-    """Completions of ``policy`` for ``tasks``, scored. ``what`` names the step to a person."""
+    """Completions of ``policy`` for ``tasks``, scored. ``what`` names the step to a person.
+
+    Of several processes (``here`` says which this is) each does its share; all get the whole, equal to that of one.
+    """
     from honewise.models.sampling import sample
     from honewise.models.text import prompt_text
 
-    progress.start(what, len(tasks) * how.samples)
+    mine = range(here.rank, len(tasks), here.count) if here else range(len(tasks))
+    progress.start(what, len(mine) * how.samples)
     drawn = sample(
         policy,
-        [task.prompt for task in tasks],
+        [tasks[i].prompt for i in mine],
         samples=how.samples,
         temperature=how.temperature,
         top_p=how.top_p,
         max_new_tokens=how.max_new_tokens,
         batch=how.batch,
         seed=how.seed,
+        places=mine,
         progress=progress,
     )
     rows = [
-        Row(task, one.text, one.tokens, one.truncated, group)
-        for group, (task, samples) in enumerate(zip(tasks, drawn, strict=True))
+        Row(tasks[group], one.text, one.tokens, one.truncated, group)
+        for group, samples in zip(mine, drawn, strict=True)
         for one in samples
     ]
     scored = scorer.score(rows)
-    calls = scorer.take_calls()
+    if here is not None and here.count > 1:
+        scored, calls = _together(scored, mine, how.samples), _all_calls(scorer)
+    else:
+        calls = scorer.take_calls()
     prompts = [prompt_text(policy.tokenizer, task.prompt) for task in tasks]
     stored = [
         RolloutRow(result, prompts[index // how.samples], index // how.samples, index % how.samples)
@@ -84,6 +99,20 @@ def measure(
     ]
     progress.done()
     return Measured(stored, {**numbers_of(scorer.domain, scored), **judge_numbers(calls)}, calls)
+
+
+def _together(scored: Sequence[Scored], groups: Sequence[int], samples: int) -> list[Scored]:
+    """The completions of all processes, in the order of their tasks."""
+    from honewise.engine import processes
+
+    parts = [(group, scored[i * samples : (i + 1) * samples]) for i, group in enumerate(groups)]
+    return [one for _, part in sorted(processes.gather(parts), key=lambda each: each[0]) for one in part]
+
+
+def _all_calls(scorer: Scorer) -> list[CallRecord]:
+    from honewise.engine import processes
+
+    return processes.everyones_calls(scorer)
 
 
 def best_of(found: Measured, domain: Domain, by: str) -> Measured:

@@ -44,6 +44,8 @@ def check_pairs_stage(bench: Workbench, stage: PairsStage) -> None:
 
 def run_pairs(bench: Workbench, stage: PairsStage, ctx: StageContext) -> None:
     """Collect, compare, and keep ``pairs.jsonl`` with its counts. What was sampled before is not sampled again."""
+    from honewise.engine import processes
+
     rule, found = rule_of(stage), Found()
     sources = dict(stage.sources) or {"policy": SourceSpec(policy=bench.source_of(ctx.stage))}
     asked = sum(source.policy is not None for source in sources.values())
@@ -61,7 +63,9 @@ def run_pairs(bench: Workbench, stage: PairsStage, ctx: StageContext) -> None:
         raise UserError(f"no pair came out. {_why(found) or 'there were no completions'}")
     _say_held_out(bench, ctx, found.pairs)
     path = ctx.folder / PAIRS_FILE
-    write_pairs(path, found.pairs)
+    if ctx.place.first:
+        write_pairs(path, found.pairs)
+    processes.wait()
     ctx.store.truncate(ctx.stage, step - 1)
     ctx.store.write_step(ctx.stage, step, _numbers(found))
     bench.note_stage(ctx, pairs=len(found.pairs), sha256=hashlib.sha256(path.read_bytes()).hexdigest())
@@ -163,7 +167,7 @@ def _add_completions(
 
         size = stage.sampled_at_once
         parts = [read.open[start : start + size] for start in range(0, len(read.open), size)]
-        makers = [lambda part=part: numbered([row for row, _, _ in part]) for part in parts]
+        makers = [lambda part=part: numbered([row for row, _, _ in part], ctx.place) for part in parts]
         limit = bench.recipe.rubric.max_unscored
         with lent(bench.judge, lambda: bench.policy(bench.source_of(ctx.stage))):
             rows = score_chunks(ctx, makers, bench.scorer, first_step=step, max_unscored=limit)

@@ -23,6 +23,7 @@ from honewise.errors import HonewiseError, Problem, RecipeError, UnknownName, Us
 from honewise.host import PluginHost, get_host
 from honewise.recipes.checks import stage_kinds
 from honewise.recipes.load import load_recipe
+from honewise.recipes.policy_gradient import with_estimator
 from honewise.recipes.schema import Recipe, RubricSpec
 from honewise.scoring.gates import Gate
 from honewise.scoring.pairs import BY_TOTAL
@@ -176,6 +177,9 @@ class _Names:
                 self.host.reward(name)
             except UserError:
                 yield Problem(path, f"no reward {name!r}{near(name, {*known, *self.host.rewards})}")
+        template = _mapping(spec, "options").get("template")
+        if name == "judged" and isinstance(template, str):
+            yield from _told(f"{path}.options.template", partial(self.host.judge, template))
 
     def _applied(self, rubric: Mapping[str, Any], domain: Domain, *, judged: bool) -> Iterator[Problem]:
         """What the rubric as a whole refuses: gates on dropped rewards, rings of gates, missing options."""
@@ -190,7 +194,7 @@ class _Names:
         )
 
     def _estimator(self, stage: Mapping[str, Any], path: str) -> Iterator[Problem]:
-        name, options = stage.get("estimator", "dense-return"), stage.get("estimator_options")
+        name, options = with_estimator(stage)["estimator"], stage.get("estimator_options")
         if not isinstance(name, str):
             return
         try:
@@ -245,7 +249,7 @@ def _named_rewards(node: Mapping[str, Any], path: str, there: set[str], later: s
             yield Problem(f"{path}.{key}", f"the model of {reward!r} is trained later")
 
 
-async def _nobody(template: JudgeTemplate, /, *, images: Sequence[str] = (), **slots: str) -> Verdict:
+async def _nobody(template: JudgeTemplate, /, *, images: Sequence[str] = (), **slots: str | Sequence[str]) -> Verdict:
     """Stands for the judge that the recipe describes, whose own faults are told elsewhere."""
     raise AssertionError(f"asked {template.file} with {sorted(slots)} and {len(images)} pictures")
 

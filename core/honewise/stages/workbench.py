@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from honewise.contracts import Domain, Task
+from honewise.contracts import Domain, Scored, Task
 from honewise.data import TaskSet, load_tasks
 from honewise.errors import Problem, RecipeError, UserError
 from honewise.host import PluginHost, get_host
-from honewise.judges import TemplateJudge
+from honewise.judges import Panel, TemplateJudge
 from honewise.progress import Progress, Silent
 from honewise.recipes.schema import (
     BASE,
@@ -28,6 +28,7 @@ from honewise.recipes.schema import (
 )
 from honewise.recipes.sections import TrainingStage
 from honewise.runs import manifest
+from honewise.runs.processes import Place
 from honewise.runs.run import Run, StageContext, stage_seed
 from honewise.scoring import Scorer
 
@@ -55,7 +56,7 @@ class Materials:
     """By the whole rubric; not yet started."""
     train: TaskSet
     held_out: TaskSet
-    judge: TemplateJudge | None = None
+    judge: TemplateJudge | Panel | None = None
     models: Mapping[str, ModelReward] = field(default_factory=dict)
     """The rubric's rewards that are models."""
 
@@ -194,6 +195,7 @@ class Workbench:
     run: Run
     device: str
     progress: Progress
+    place: Place = field(default_factory=Place)
     _without: frozenset[str] = frozenset()
     _scorer: Scorer | None = None
     """In use while some reward has no model yet; else that of the materials."""
@@ -214,7 +216,7 @@ class Workbench:
             self.materials.judge.close()
 
     @property
-    def judge(self) -> TemplateJudge | None:
+    def judge(self) -> TemplateJudge | Panel | None:
         return self.materials.judge
 
     @property
@@ -243,11 +245,17 @@ class Workbench:
         scorer.start()
         return scorer
 
+    def check_budget(self, scored: Sequence[Scored]) -> None:
+        """Raise ``BudgetExceeded`` where the judge or what is unscored passed its limit, in any of the processes."""
+        from honewise.engine import processes
+
+        processes.together(lambda: self.scorer.check_budget(scored, self.recipe.rubric.max_unscored))
+
     def context(self, stage: str, *, resume: bool) -> StageContext:
         folder = self.run.stage_folder(stage)
         folder.mkdir(parents=True, exist_ok=True)
         seed = stage_seed(self.recipe.seed, stage)
-        return StageContext(self.run, stage, folder, seed, self.device, self.progress, resume)
+        return StageContext(self.run, stage, folder, seed, self.device, self.progress, resume, self.place)
 
     def source_of(self, stage: str) -> str:
         """The stage whose policy a training stage starts from, or ``base``."""
@@ -290,9 +298,10 @@ class Workbench:
 
     def policy(self, name: str) -> Policy:
         """The policy that a stage wrote, or the one that the recipe describes."""
+        from honewise.engine import processes
         from honewise.models.policy import load_policy, open_policy
 
-        if self.policy_folder(name).is_dir():
+        if processes.share(self.policy_folder(name).is_dir()):
             return open_policy(self.policy_folder(name), device=self.device)
         if name != BASE:
             raise UserError(f"{self.run.path}: stage {name!r} has no finished policy")
@@ -305,18 +314,23 @@ class Workbench:
         return policy
 
     def keep_policy(self, policy: Policy, name: str) -> None:
-        """Save a finished policy, whole or not at all."""
+        """Save a finished policy, whole or not at all; of several processes the first does."""
+        from honewise.engine import processes
         from honewise.engine.checkpoints import publish
         from honewise.models.policy import save_policy
 
         folder = self.policy_folder(name)
         draft = folder.with_name(f".{folder.name}")
-        shutil.rmtree(draft, ignore_errors=True)  # what a killed process left half done
-        save_policy(policy, draft)
-        publish(draft, folder)
+        if self.place.first:
+            shutil.rmtree(draft, ignore_errors=True)  # what a killed process left half done
+            save_policy(policy, draft)
+            publish(draft, folder)
+        processes.wait()
 
     def note_stage(self, ctx: StageContext, **facts: Any) -> None:
         """Put into the manifest where what a stage wrote came from."""
+        if not self.place.first:
+            return
         known = manifest.read(self.run.path).get("stages", {})
         start = {"from": self.source_of(ctx.stage)} if isinstance(self.recipe.stages[ctx.stage], TrainingStage) else {}
         here = {**start, "seed": ctx.seed, **facts}

@@ -42,6 +42,9 @@ class _Unjudged:
     def take_calls(self) -> list[CallRecord]:
         return []
 
+    def charge(self, calls: Sequence[CallRecord]) -> None:
+        pass
+
     def check_budget(self, scored: Sequence[Scored], max_unscored: float) -> None:
         pass
 
@@ -118,7 +121,7 @@ def _from_file(
     found = [made for made, _, _ in read.scored if made.task.id in wanted]
     rows = [row for row, _, _ in read.open if row.task.id in wanted]
     parts = [rows[start : start + _AT_ONCE] for start in range(0, len(rows), _AT_ONCE)]
-    makers = [lambda part=part: numbered(part) for part in parts]
+    makers = [lambda part=part: numbered(part, ctx.place) for part in parts]
     if parts:
         ctx.progress.start(f"{ctx.stage}: completions of {of}", len(rows))
         with lent(bench.judge, lambda: bench.policy(bench.source_of(ctx.stage))):
