@@ -48,6 +48,11 @@ SECTIONS = {
     "TrunkSpec": "stages.NAME.trunk",
     "SegmentSpec": "stages.NAME.segments",
     "RlStage": "stages.NAME, kind rl",
+    "CriticSpec": "stages.NAME.critic",
+    "KlSpec": "stages.NAME.kl",
+    "ShapingSpec": "stages.NAME.shaping",
+    "ConstraintSpec": "stages.NAME.constraints.NAME",
+    "InvarianceSpec": "stages.NAME.invariance",
     "EvaluateStage": "stages.NAME, kind evaluate",
     "Control": "stages.NAME.controls",
 }
