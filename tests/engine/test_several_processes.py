@@ -42,10 +42,10 @@ def apart(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> float:
 CASES = [
     pytest.param({"stage": {"prompts": 4, "trainer": SGD}}, id="grpo"),
     pytest.param({"stage": PPO}, id="ppo"),
-    pytest.param({"stage": {**PPO, "critic": {"kind": "trunk"}}, "lora": True}, id="ppo-lora-trunk"),
+    pytest.param({"stage": {**PPO, "critic": {"kind": "trunk"}}, "lora": True}, id="ppo-lora-trunk", marks=pytest.mark.slow),
     pytest.param({"stage": {**PPO, "trainer": {**PPO["trainer"], "loss_type": "dapo",
                                                "ddp_find_unused_parameters": False}}},
-                 id="ppo-dapo-all-parameters-used"),
+                 id="ppo-dapo-all-parameters-used", marks=pytest.mark.slow),
     pytest.param({"stage": {"algorithm": "rloo", "prompts": 4, "kl": {"coef": 0.2, "where": "loss", "estimator": "k2"},
                             "constraints": {"brief": {"threshold": 0.01}},
                             "trainer": {**SGD, "loss_type": "grpo", "per_device_train_batch_size": 4}}},
@@ -59,12 +59,12 @@ PAIRS = [
     pytest.param({"kind": "dpo", "stage": {**PAIRED, "losses": {"sigmoid": 1.0, "hinge": 0.5}}}, id="dpo"),
     pytest.param({"kind": "dpo", "stage": {**PAIRED, "target": "prob", "nll": 0.1, "trainer":
                   {**SGD, "per_device_train_batch_size": 1}}, "lora": True, "weighted": True},
-                 id="dpo-lora-weights-accumulated"),
+                 id="dpo-lora-weights-accumulated", marks=pytest.mark.slow),
     pytest.param({"kind": "rounds", "stage": {"batch": 4, "steps": 2, "rounds": {
                   "count": 2, "samples": 4, "prompts": 6, "max_new_tokens": 12, "sampled_at_once": 16,
                   "reference": "moved"}, "trainer": {**SGD, "learning_rate": 0.05}}}, id="rounds"),
     pytest.param({"kind": "reward-model", "stage": {"batch": 4, "folds": 2, "steps": 2, "loss": "bradley-terry",
-                  "trainer": SGD}}, id="reward-model"),
+                  "trainer": SGD}}, id="reward-model", marks=pytest.mark.slow),
 ]  # fmt: skip
 
 

@@ -78,12 +78,15 @@ def main(settings: dict[str, Any]) -> None:
     here, folder = place(), Path(settings["folder"])
     processes.join(here, "cpu")
     gradients: dict[str, torch.Tensor] = {}
-    clips = {trainer: trainer._clip_grad_norm for trainer in (Trainer, CreditTrainer)}
 
-    def watch(self: Any, model: Any) -> Any:
-        if not gradients:
-            gradients.update({name: p.grad.clone() for name, p in self.model.named_parameters() if p.grad is not None})
-        return clips[CreditTrainer if isinstance(self, CreditTrainer) else Trainer](self, model)
+    def watched(clip: Any) -> Any:
+        def watch(self: Any, model: Any) -> Any:
+            if not gradients:
+                found = ((name, p.grad) for name, p in self.model.named_parameters())
+                gradients.update({name: grad.clone() for name, grad in found if grad is not None})
+            return clip(self, model)
+
+        return watch
 
     def given(self: Any, prompt_ids: Any, *_: Any, **__: Any) -> Any:
         first = self.accelerator.process_index * len(prompt_ids)
@@ -93,8 +96,8 @@ def main(settings: dict[str, Any]) -> None:
             completion(tuple(prompt), first + i, generation, longest, end) for i, prompt in enumerate(prompt_ids)
         ], None
 
-    for trainer in clips:
-        trainer._clip_grad_norm = watch  # type: ignore[method-assign]
+    for trainer in (CreditTrainer, Trainer):
+        trainer._clip_grad_norm = watched(trainer._clip_grad_norm)  # type: ignore[method-assign]
     if settings.get("given", True):
         CreditTrainer._generate_single_turn = given  # type: ignore[method-assign]
     if here.first:
