@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from honewise.recipes.judging import JudgeSpec, MemberSpec
 from honewise.recipes.schema import PolicySpec
@@ -39,6 +40,7 @@ def _lines(run: Run) -> Iterator[str]:
     if spent.calls:
         cost = f", cost {spent.cost:.4g}" if spent.cost else ""
         yield f"- judge{_judge(recipe.judge)}: {spent.calls} calls, {spent.tokens} tokens{cost}"
+    yield from _panel(facts.get("panel", []))
     for sentence in sentences(run.store):
         yield f"- {sentence}"
     for stage in run.store.stages():
@@ -48,6 +50,19 @@ def _lines(run: Run) -> Iterator[str]:
     yield "## What was not"
     yield ""
     yield from _missing(run)
+
+
+def _panel(goes: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """How several judges got on with one another, each time that the run was begun or resumed."""
+    for each in goes:
+        apart = ", ".join(f"{name} {value:.3g}" for name, value in each["apart"].items())
+        failed = {name: count for name, count in each["failed"].items() if count}
+        silent = f"; without an answer: {', '.join(f'{n} {count}' for n, count in failed.items())}" if failed else ""
+        yield (
+            f"- panel: {each['decided']} of {each['questions']} questions decided; two judges differ by"
+            f" {each['disagreement']:.3g} on average, each from the others by {apart}; majorities ran in a circle"
+            f" {each['cycles']} times{silent}"
+        )
 
 
 def _tables(run: Run, stage: str) -> Iterator[str]:
