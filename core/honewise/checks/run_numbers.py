@@ -101,7 +101,7 @@ def changes(
     put("truncated", _mean(lambda row: float(row.completion.truncated)), mean, "there are no completions")
     put("unscored", _mean(lambda row: float(row.total is None)), mean, "there are no completions")
     proxies = [name for name in names if name not in verifiers and name != CAP]
-    why = "nothing but the verifier is paid" if verifiers else "no reward of the rubric decides what is correct"
+    why = "nothing but the verifier is paid" if verifiers else "which reward decides what is correct is not known"
     if verifiers and proxies:
         put("proxy", _mean(lambda row: _worth(row, proxies)), mean, "nothing has a total")
     else:

@@ -81,6 +81,8 @@ class Sides:
     """``before[i]`` and ``after[i]`` answer the same task."""
     before_name: str = "before"
     after_name: str = "after"
+    verifier: str | None = None
+    """The reward that says what is correct, where its name is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,20 +139,19 @@ def components(sides: Sides) -> list[str]:
 
 
 def deciding(sides: Sides) -> set[str]:
-    """Rewards that always say of a completion what the rubric says: correct, or not."""
-    found: set[str] | None = None
-    for row in rows_of(sides):
-        if row.correct is not None:
-            here = {name for name, cell in row.rewards.items() if _says(cell.correct, cell.value, row.correct)}
-            found = here if found is None else found & here
-    return found or set()
-
-
-def _says(correct: bool | None, value: float | None, wanted: bool) -> bool:
-    """A reward that said nothing of correctness is the verifier where its value is 1 for right ones alone."""
-    if correct is not None:
-        return correct == wanted
-    return value is not None and (value >= 1) == wanted
+    """Rewards that say what is correct: the one that is known to, else those that said so themselves and were never of
+    another opinion than the rubric, where it called some completions right and others wrong."""
+    if sides.verifier is not None:
+        return {sides.verifier}
+    rows = [row for row in rows_of(sides) if row.correct is not None]
+    if len({row.correct for row in rows}) < 2:
+        return set()
+    said = {name for row in rows for name, cell in row.rewards.items() if cell.correct is not None}
+    return {
+        name
+        for name in said
+        if all(name in row.rewards and row.rewards[name].correct in (None, row.correct) for row in rows)
+    }
 
 
 def change_of(

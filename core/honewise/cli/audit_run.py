@@ -75,18 +75,19 @@ def run(
     """
     from honewise.checks import RunSettings
     from honewise.report.audit import audit_run
-    from honewise.report.ending import judge_rewards
+    from honewise.report.ending import known
     from honewise.runs.run import Run
 
     with Run.open(find_run(name)) as opened:
-        judges, notes = (judge_reward, []) if judge_reward else judge_rewards(opened)
+        about = known(opened)
         audited = audit_run(
             opened,
             RunSettings(window=window, rounds=rounds, seed=seed),
-            judges=judges,
+            judges=judge_reward or about.judges,
+            decides=about.decides,
             verifier=verifier,
             readers=_readers(opened, embedding_model, nli_model),
-            notes=notes,
+            notes=() if judge_reward else about.notes,
             progress=TerminalProgress(),
         )
         _keep(opened, audited)

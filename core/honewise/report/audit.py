@@ -39,6 +39,7 @@ def audit_run(
     settings: RunSettings | None = None,
     *,
     judges: Sequence[str] = (),
+    decides: str | None = None,
     verifier: str | None = None,
     readers: Readers | None = None,
     notes: Sequence[str] = (),
@@ -50,7 +51,8 @@ def audit_run(
         run: may be going on.
         settings: windows, thresholds and the bootstrap.
         judges: rewards that a judge gives.
-        verifier: the reward that says what is correct, in place of the rubric's; it may have weight 0.
+        decides: the reward that says what is correct in the run's rubric, where that is known.
+        verifier: a reward that says it in place of that one; it may have weight 0.
         readers: what splits and compares texts for diversity.
         notes: goes into the result.
         progress: told how far it is.
@@ -59,6 +61,7 @@ def audit_run(
     """
     settings, told = settings or RunSettings(), progress or Silent()
     reader = _Reader(run, verifier)
+    decides = verifier or decides
     reader.check([*judges, *([verifier] if verifier is not None else [])])
     stages = reader.trained()
     pairs = reader.pairs()
@@ -72,6 +75,7 @@ def audit_run(
     ]
 
     def take(sides: Sides) -> None:
+        sides = replace(sides, verifier=decides)
         compared.append(compare(sides, settings, judges=judges, readers=readers))
         signs.extend(compared[-1].signs)
         told.advance()

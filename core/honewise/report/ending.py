@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from honewise.checks import Readers, RunAudited
@@ -17,7 +16,7 @@ from honewise.runs.run import Run
 from .audit import audit_run
 from .page import write
 
-__all__ = ["end", "judge_rewards", "keep_audit", "readers_of"]
+__all__ = ["Known", "end", "keep_audit", "known", "readers_of"]
 
 
 def end(run: Run, progress: Progress | None = None, host: PluginHost | None = None) -> Path:
@@ -27,8 +26,9 @@ def end(run: Run, progress: Progress | None = None, host: PluginHost | None = No
     """
     told = progress or Silent()
     try:
-        judges, notes = judge_rewards(run, host)
-        keep_audit(run, audit_run(run, judges=judges, readers=readers_of(run), notes=notes))
+        about = known(run, host)
+        audited = audit_run(run, judges=about.judges, decides=about.decides, readers=readers_of(run), notes=about.notes)
+        keep_audit(run, audited)
     except Exception as error:
         told.note(f"the run could not be audited ({type(error).__name__}: {error}); try: honewise audit run {run.name}")
     return write(run)
@@ -49,17 +49,33 @@ def readers_of(run: Run) -> Readers:
     return Readers()
 
 
-def judge_rewards(run: Run, host: PluginHost | None = None) -> tuple[list[str], Sequence[str]]:
-    """Which rewards of the run a judge gives, as its domain says; and what a person should know about that."""
-    host, spec = host or get_host(), run.recipe.domain
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the run's domain says about its rewards."""
+
+    judges: tuple[str, ...] = ()
+    """Rewards of the run that a judge gives."""
+    decides: str | None = None
+    """The reward that says what is correct."""
+    notes: tuple[str, ...] = ()
+    """What a person should know about that."""
+
+
+def known(run: Run, host: PluginHost | None = None) -> Known:
+    """Ask the run's domain; where it cannot be opened here, little is known, and that is said."""
+    host, spec, rubric = host or get_host(), run.recipe.domain, run.recipe.rubric
     scored = {name for row in run.store.rollouts(limit=1) for name in row.scored.rewards}
     try:
         domain = host.domain(spec.use, **spec.options)
         own = {reward.name: reward for reward in domain.rewards}
         own.update({name: host.rewards.get(name) for name in scored if name not in own and name in host.rewards})
-        found = [name for name in sorted(scored) if name in own and "judge" in own[name].arguments]
+        judges = [name for name in sorted(scored) if name in own and "judge" in own[name].arguments]
+        preset = domain.rubrics[rubric.preset] if rubric.preset else next(iter(domain.rubrics.values()))
+        decides = rubric.correct or preset.correct
     except Exception as error:
-        return [], [f"which rewards a judge gives is not known, because {spec.use} cannot be opened here ({error})"]
-    if not found and run.store.judge_spent().calls:
-        return [], ["the run asked a judge, and none of the domain's rewards is known to; name it: --judge-reward NAME"]
-    return found, []
+        told = f"{spec.use} cannot be opened here ({error}): name what a judge gives by --judge-reward NAME"
+        return Known(decides=rubric.correct, notes=(told,))
+    notes: tuple[str, ...] = ()
+    if not judges and run.store.judge_spent().calls:
+        notes = ("a judge was asked, and the domain's rewards do not ask one: name it by --judge-reward NAME",)
+    return Known(tuple(judges), decides if decides in scored else None, notes)

@@ -57,7 +57,7 @@ def _disclosed(told: Sequence[Field]) -> Iterator[str]:
     yield from ["", "## Disclosure", "", "Each field is filled, or says that it was not done."]
     for section, found in groupby(told, key=lambda field: field.section):
         yield from ["", f"### {section}", ""]
-        rows = [(field.name, field.said or _undone(field.how)) for field in found]
+        rows: list[tuple[str, ...]] = [(field.name, field.said or _undone(field.how)) for field in found]
         yield from _markdown(("field", "what"), rows)
 
 

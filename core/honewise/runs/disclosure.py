@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any
 
 from honewise.recipes.judging import JudgeSpec
@@ -104,24 +105,31 @@ def _rewards_audited(found: Mapping[str, Any]) -> str:
 
 def _judge(run: Run, seen: Glance) -> Iterator[Field]:
     part, spec = "Judge", run.recipe.judge
+    audits = [(found, each) for found in kept.kept(run.path, "judge") for each in found.get("judges", ())]
     if not seen.asked and spec is None:
         yield Field(part, "who judges", "nobody: no judge was asked")
-        return
+        if not audits:
+            return
+    else:
+        yield from _asked(run, seen, spec)
+    how = f"honewise audit judge --data PAIRS --judge {run.path / 'recipe.yaml'} --run {run.name}"
+    for name, numbers in _JUDGED.items():
+        told = "; ".join(text for found, each in audits if (text := _judge_audited(found, each, numbers)))
+        yield Field(part, name, told, how)
+
+
+def _asked(run: Run, seen: Glance, spec: JudgeSpec | None) -> Iterator[Field]:
+    part = "Judge"
     yield Field(part, "who judges", judge_name(spec) + (f", temperature {spec.temperature:g}" if spec else ""))
     templates = "; ".join(
-        f"{each.template} (sha256 {each.template_hash[:12]}) to {each.model or 'the policy'}: {each.questions} questions, "
-        f"{each.failed} without an answer"
+        f"{each.template} (sha256 {each.template_hash[:12]}) to {each.model or 'the policy'}: "
+        f"{each.questions} questions, {each.failed} without an answer"
         for each in seen.asked
     )
     yield Field(part, "templates", templates, "the judge was not asked anything")
     spent = run.store.judge_spent()
     cost = f", cost {spent.cost:.4g}" if spent.cost else ""
     yield Field(part, "use", f"{spent.calls} calls, {spent.tokens} tokens{cost}")
-    how = f"honewise audit judge --data PAIRS --judge {run.path / 'recipe.yaml'} --run {run.name}"
-    audits = [(found, each) for found in kept.kept(run.path, "judge") for each in found.get("judges", ())]
-    for name, numbers in _JUDGED.items():
-        told = "; ".join(text for found, each in audits if (text := _judge_audited(found, each, numbers)))
-        yield Field(part, name, told, how)
 
 
 _JUDGED: Mapping[str, Sequence[str]] = {
@@ -137,7 +145,7 @@ _JUDGED: Mapping[str, Sequence[str]] = {
 def _judge_audited(found: Mapping[str, Any], judge: Mapping[str, Any], numbers: Sequence[str]) -> str:
     told = [f"{name} {_interval(judge['numbers'][name])}" for name in numbers if name in judge.get("numbers", {})]
     return (
-        f"{judge.get('judge')} on {judge.get('pairs')} pairs of {found.get('source')}: {', '.join(told)}"
+        f"{judge.get('judge')} on {judge.get('pairs')} pairs of {_short(found.get('source'))}: {', '.join(told)}"
         if told
         else ""
     )
@@ -151,7 +159,8 @@ def _optimisation(run: Run) -> Iterator[Field]:
         given = spec.model_dump(exclude_defaults=True, exclude={"stage"})
         told = ", ".join(f"{key} {_plain(value)}" for key, value in given.items())
         kind = f"{spec.stage} ({told})" if told else spec.stage
-        done = "" if state is None else f"{kind}: {state.state} after {state.steps} steps, {state.seconds:.0f} s"
+        steps = f"{state.steps} steps, " if state is not None and state.steps else ""
+        done = "" if state is None else f"{kind}: {state.state} after {steps}{state.seconds:.0f} s"
         yield Field(part, f"stage {name}", done, f"{kind} was not begun")
         metrics = run.store.metrics(name) if state is not None and run.store.sampled(name) else {}
         measured = [(step, each["kl"]) for step, each in metrics.items() if "kl" in each]
@@ -178,8 +187,8 @@ def _audits(run: Run) -> Iterator[Field]:
         told = "; ".join(text for each in found.get("compared", ()) if (text := _compared(each, numbers)))
         yield Field(part, name, told, _why_not(found, numbers))
     gaps = [
-        f"{stage}: correct {gap['training']['correct']:.3g} in training, {gap['held_out']['correct']:.3g} held out, gap "
-        f"{gap['gap']:+.3g} [{gap['low']:+.3g}, {gap['high']:+.3g}]"
+        f"{stage}: correct {gap['training']['correct']:.3g} in training, {gap['held_out']['correct']:.3g} held out, "
+        f"gap {_interval({**gap, 'value': gap['gap']})}"
         for stage, gap in found.get("generalisation", {}).items()
     ]
     missing = next(
@@ -220,7 +229,7 @@ def _why_not(found: Mapping[str, Any], numbers: Sequence[str]) -> str:
 def _people(run: Run) -> Iterator[Field]:
     part = "People"
     labelled = [
-        f"{max(each.get('labelled', 0) for each in found['judges'])} pairs of {found.get('source')}"
+        f"{max(each.get('labelled', 0) for each in found['judges'])} pairs of {_short(found.get('source'))}"
         for found in kept.kept(run.path, "judge")
         if found.get("judges")
     ]
@@ -245,6 +254,11 @@ def judge_name(spec: JudgeSpec | None) -> str:
     local = spec.local if spec is not None else None
     name = (spec.model if spec is not None else None) or (local and (local.path or local.hub))
     return f"`{name}`" if name else "the policy with its adapter off"
+
+
+def _short(source: Any) -> str:
+    """The last part of a path."""
+    return PurePath(str(source)).name or str(source)
 
 
 def _interval(found: Mapping[str, Any]) -> str:
