@@ -30,16 +30,22 @@ _SHOWN = re.compile(r"reward|loss|unscored|rewards/.*/mean")
 class StepWriter(TrainerCallback):
     """Each step's numbers, with the completions that were sampled for it, in one transaction of the store."""
 
-    def __init__(self, ctx: StageContext, take_rows: Callable[[], list[RolloutRow]] = list) -> None:
+    def __init__(
+        self,
+        ctx: StageContext,
+        take_rows: Callable[[], list[RolloutRow]] = list,
+        take_seconds: Callable[[], dict[str, float]] = dict,
+    ) -> None:
         self.ctx = ctx
         self.take_rows = take_rows
+        self.take_seconds = take_seconds
 
     def on_log(
         self, _args: Any, state: TrainerState, _control: Any, logs: dict[str, Any] | None = None, **_: Any
     ) -> None:
         if not state.is_world_process_zero or not logs or "train_runtime" in logs:
             return
-        numbers = {name: float(value) for name, value in logs.items() if _is_number(value)}
+        numbers = {name: float(value) for name, value in logs.items() if _is_number(value)} | self.take_seconds()
         self.ctx.store.write_step(self.ctx.stage, state.global_step, numbers, self.take_rows())
         self.ctx.progress.advance(1, **{n: value for n, value in numbers.items() if _SHOWN.fullmatch(n)})
 

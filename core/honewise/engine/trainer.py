@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import contextlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -25,6 +25,7 @@ from .credit import Decoded, decode
 from .losses import Losses, loss_mask
 from .objective import Batch, Objective, Targets
 from .order import EpochSampler, cut, unit_of
+from .phases import Phases
 from .rollouts import (
     RolloutBatch,
     TokenCredit,
@@ -55,6 +56,7 @@ class CreditTrainer(Telling, Losses, ExactCheckpoints, ActorCritic, SharedPrompt
         self.keep = setup.keep
         self.names = components(setup.scorer.rubric)
         self.objective = Objective(setup)
+        self.phases = Phases()
         self._batch: RolloutBatch | None = None
         self._buffered_inputs: list[dict[str, Any]] | None = None
         self._told_of_units = False
@@ -85,9 +87,10 @@ class CreditTrainer(Telling, Losses, ExactCheckpoints, ActorCritic, SharedPrompt
         self, prompt_ids: Any, images: Any, multimodal_fields: Any, num_generations: int, has_tool_images: bool = False
     ) -> tuple[list[list[int]], None]:
         if not self._samples_itself(multimodal_fields):
-            return super()._generate_single_turn(
-                prompt_ids, images, multimodal_fields, num_generations, has_tool_images=has_tool_images
-            )
+            with self.phases("generate"):
+                return super()._generate_single_turn(
+                    prompt_ids, images, multimodal_fields, num_generations, has_tool_images=has_tool_images
+                )
         whole = len(prompt_ids) % num_generations == 0 and all(
             prompt_ids[i] == prompt_ids[i - i % num_generations] for i in range(len(prompt_ids))
         )
@@ -108,17 +111,18 @@ class CreditTrainer(Telling, Losses, ExactCheckpoints, ActorCritic, SharedPrompt
     def _sampled(
         self, prompts: Sequence[Sequence[int]], samples: int, temperature: float, seeds: Sequence[int]
     ) -> list[list[list[int]]]:
-        return generate(
-            self.accelerator.unwrap_model(self.model_wrapped),
-            prompts,
-            samples=samples,
-            temperature=temperature,
-            top_p=self.top_p,
-            max_new_tokens=self.max_completion_length,
-            stop=frozenset(self.eos_token_ids),
-            pad=self._tokenizer.pad_token_id,
-            seeds=seeds,
-        )
+        with self.phases("generate"):
+            return generate(
+                self.accelerator.unwrap_model(self.model_wrapped),
+                prompts,
+                samples=samples,
+                temperature=temperature,
+                top_p=self.top_p,
+                max_new_tokens=self.max_completion_length,
+                stop=frozenset(self.eos_token_ids),
+                pad=self._tokenizer.pad_token_id,
+                seeds=seeds,
+            )
 
     def _greedy(self, prompts: Sequence[Sequence[int]]) -> list[list[int]]:
         """The likeliest completion of each prompt; equal prompts are computed once."""
@@ -143,7 +147,6 @@ class CreditTrainer(Telling, Losses, ExactCheckpoints, ActorCritic, SharedPrompt
         completions: Any,  # noqa: ARG002
         completion_ids_list: Any,
     ) -> Tensor:
-        began = time.perf_counter()
         step, samples = self.state.global_step + 1, self._samples()
         first = self.accelerator.process_index * len(inputs)
         groups = [(first + i) // samples for i in range(len(inputs))]
@@ -151,12 +154,12 @@ class CreditTrainer(Telling, Losses, ExactCheckpoints, ActorCritic, SharedPrompt
         decoded = [decode(self._tokenizer, ids) for ids in completion_ids_list]
         rows = [self._row(*each) for each in zip(tasks, decoded, completion_ids_list, groups, strict=True)]
         greedy = self._greedy_rows(tasks, groups)
-        scored = self.setup.scorer.score([*rows, *greedy.values()], step=step)
+        with self.phases("score"):
+            scored = self.setup.scorer.score([*rows, *greedy.values()], step=step)
         best = dict(zip(greedy, scored[len(rows) :], strict=True))
         everyone = gather_object(scored[: len(rows)])
         self._batch = RolloutBatch(decoded, scored[: len(rows)], everyone)
         self._batch.greedy = [best[group] for group in groups] if best else []
-        self._batch.extra["seconds/scoring"] = time.perf_counter() - began
         self.setup.scorer.check_budget([*everyone, *gather_object(list(best.values()))], self.setup.max_unscored)
         return self._reward_table(everyone)
 
@@ -189,7 +192,10 @@ class CreditTrainer(Telling, Losses, ExactCheckpoints, ActorCritic, SharedPrompt
     # advantages
 
     def _generate_and_score_completions(self, inputs: Any) -> dict[str, Any]:
-        began = time.perf_counter()
+        with self.phases("credit"):
+            return self._rolled_out(inputs)
+
+    def _rolled_out(self, inputs: Any) -> dict[str, Any]:
         mode = "train" if self.model.training else "eval"
         out: dict[str, Any] = super()._generate_and_score_completions(inputs)
         batch = self._batch
@@ -210,7 +216,6 @@ class CreditTrainer(Telling, Losses, ExactCheckpoints, ActorCritic, SharedPrompt
         out["advantages"] = targets.advantages[mine, :width].to(out["completion_ids"].device, torch.float32)
         if targets.returns is not None:
             self._keep_targets(out, targets, mine)
-        batch.extra["seconds/rollouts"] = time.perf_counter() - began
         self._note(batch, everyone, targets.advantages, mode, targets.numbers)
         if mode == "train":
             self._keep_rows(inputs, batch, own, targets.advantages[mine, :width], self._samples())
@@ -256,6 +261,10 @@ class CreditTrainer(Telling, Losses, ExactCheckpoints, ActorCritic, SharedPrompt
         first = self.accelerator.process_index * rows
         found = self._gather(token_credit(groups, first, batch.decoded, wrote, names, self.setup.placement, width))
         return {name: (found.rewards[:, i], found.scored[:, i]) for i, name in enumerate(names)}
+
+    def _get_per_token_logps_and_entropies(self, *args: Any, **keywords: Any) -> Any:
+        with contextlib.nullcontext() if torch.is_grad_enabled() else self.phases("logps"):
+            return super()._get_per_token_logps_and_entropies(*args, **keywords)
 
     def _policy_tokens(self, batch: RolloutBatch, out: Mapping[str, Any]) -> list[list[bool]]:
         """For each completion, which of its tokens the policy wrote."""
