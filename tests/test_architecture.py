@@ -42,7 +42,13 @@ STANDARD = set(sys.stdlib_module_names)
 GROUND_FLOOR = FLOORS[0]
 TORCH = {"torch", "transformers", "trl", "peft", "accelerate", "safetensors", "tokenizers", "bitsandbytes", "deepspeed"}
 TORCH_ROOMS = {"algorithms", "models", "engine", "stages"}
-ONLY_IN = {"trl": {"engine"}, "evaluate": {"metrics"}, "jinja2": {"report", "scaffold"}, "typer": {"cli"}}
+ONLY_IN = {
+    "trl": {"engine"},
+    "evaluate": {"metrics"},
+    "jinja2": {"report", "scaffold"},
+    "typer": {"cli"},
+    "openai": {"clients"},
+}
 LINES, BODY_LINES = 400, 50
 
 

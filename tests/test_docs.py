@@ -23,6 +23,7 @@ from doc_tables import DOCS, TABLES, standing
 
 from honewise import run
 from honewise.algorithms import ESTIMATORS, NEEDS, Estimator
+from honewise.clients import CallRecord, judge_numbers
 
 PACKAGE = DOCS.parent / "honewise"
 PAGES = sorted(DOCS.glob("*.md"))
@@ -115,6 +116,14 @@ def test_every_number_of_a_run_is_in_the_glossary(tmp_path: Path) -> None:
         known = glossary(heading)
         assert numbers
         assert not [name for name in sorted(numbers) if not any(pattern.fullmatch(name) for pattern in known)], heading
+
+
+@pytest.mark.parametrize("heading", ["Steps of rl", "Evaluations"])
+def test_every_number_of_a_judge_is_in_the_glossary(heading: str) -> None:
+    call = CallRecord("t", "h", "m", "k", "endpoint")
+    known = glossary(heading)
+    for name in judge_numbers([call]):
+        assert any(pattern.fullmatch(name) for pattern in known), name
 
 
 def _step_numbers(steps: Mapping[int, Mapping[str, float]]) -> set[str]:

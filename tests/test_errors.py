@@ -27,7 +27,8 @@ def test_the_tree_in_the_docstring_is_the_tree() -> None:
 
 def test_failures_that_are_nobodys_input_are_not_user_errors() -> None:
     others = {kind.__name__ for kind in every_error() if not issubclass(kind, UserError)}
-    assert others == {"HonewiseError", "JudgeError", "SandboxError", "UnscoredBudgetExceeded"}
+    budgets = {"BudgetExceeded", "JudgeBudgetExceeded", "UnscoredBudgetExceeded"}
+    assert others == {"HonewiseError", "JudgeError", "SandboxError", *budgets}
 
 
 def test_a_recipe_error_shows_every_problem_with_its_path() -> None:

@@ -52,6 +52,7 @@ def test_import_is_light() -> None:
         ("domains", "--json"),
         ("rewards", "--json"),
         ("score", "--help"),
+        ("judge", "cache"),
         ("run", "--help"),
     ],
     ids=" ".join,

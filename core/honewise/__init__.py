@@ -8,6 +8,7 @@ from .contracts import (
     Cell,
     Completion,
     Domain,
+    Generation,
     Generator,
     Judge,
     JudgeTemplate,
@@ -22,6 +23,7 @@ from .contracts import (
     Span,
     Task,
     Term,
+    TokenChoice,
     Unscored,
     Verdict,
     reward,
@@ -30,7 +32,7 @@ from .errors import HonewiseError, JudgeError, SandboxError, UserError
 from .hookspecs import hookimpl
 
 if TYPE_CHECKING:
-    from .api import LoadedDomain, load_domain, run
+    from .api import LoadedDomain, load_domain, load_judge, run
 
 __version__ = "0.1.0"
 
@@ -38,6 +40,7 @@ __all__ = [
     "Cell",
     "Completion",
     "Domain",
+    "Generation",
     "Generator",
     "HonewiseError",
     "Judge",
@@ -56,16 +59,18 @@ __all__ = [
     "Span",
     "Task",
     "Term",
+    "TokenChoice",
     "Unscored",
     "UserError",
     "Verdict",
     "hookimpl",
     "load_domain",
+    "load_judge",
     "reward",
     "run",
 ]
 
-_LAZY = {"LoadedDomain", "load_domain", "run"}
+_LAZY = {"LoadedDomain", "load_domain", "load_judge", "run"}
 
 
 def __getattr__(name: str) -> Any:

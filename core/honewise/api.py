@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,14 +19,15 @@ from honewise.contracts import Domain, Judge, Rubric, Scored, Task
 from honewise.data import TaskSet, load_tasks
 from honewise.errors import UserError, near
 from honewise.host import get_host
-from honewise.progress import Progress
+from honewise.progress import Progress, Silent
 from honewise.runs.processes import place
 from honewise.scoring import Row, Scorer
 
 if TYPE_CHECKING:
+    from honewise.judges import Panel, TemplateJudge
     from honewise.runs.run import Run
 
-__all__ = ["LoadedDomain", "load_domain", "run"]
+__all__ = ["LoadedDomain", "load_domain", "load_judge", "run"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,7 @@ class LoadedDomain:
         *,
         tasks: Iterable[Task] | None = None,
         rubric: Rubric | str | None = None,
-        judge: Judge | None = None,
+        judge: Judge | Mapping[str, Any] | str | Path | None = None,
         workers: int | None = None,
         progress: Progress | None = None,
     ) -> list[Scored]:
@@ -72,7 +74,8 @@ class LoadedDomain:
             completions: texts, as many as there are tasks; or ``{task id: text or texts}``.
             tasks: None: the domain's own held-out samples.
             rubric: a rubric, a preset's name, or None for the domain's first.
-            judge: None leaves rewards that ask a judge out.
+            judge: a judge; or a recipe's section ``judge:`` as a mapping, or the path of a file that holds one, which
+                is opened for this call. None leaves rewards that ask a judge out.
             workers: processes; None: one per core; 0: in this process, without protection.
             progress: told how far it is.
 
@@ -80,8 +83,12 @@ class LoadedDomain:
         not fit together. Every call starts workers anew; keep a ``honewise.scoring.Scorer`` for many small ones.
         """
         rows = _rows(completions, tuple(self.tasks() if tasks is None else tasks))
-        with Scorer(self.name, self.options, rubric=rubric, judge=judge, workers=workers, progress=progress) as scorer:
-            return scorer.score(rows)
+        with ExitStack() as opened:
+            if isinstance(judge, Mapping | str | Path):
+                judge = load_judge(judge, progress=progress)
+                opened.callback(judge.close)
+            scorer = Scorer(self.name, self.options, rubric=rubric, judge=judge, workers=workers, progress=progress)
+            return opened.enter_context(scorer).score(rows)
 
 
 def load_domain(name: str, **options: Any) -> LoadedDomain:
@@ -91,6 +98,20 @@ def load_domain(name: str, **options: Any) -> LoadedDomain:
     option that it does not take.
     """
     return LoadedDomain(name, dict(options), get_host().domain(name, **options))
+
+
+def load_judge(source: Mapping[str, Any] | str | Path, *, progress: Progress | None = None) -> TemplateJudge | Panel:
+    """A judge, or a panel of several, that can be asked: ``await judge(template, slot="text")``. Use it as a context
+    manager, or close it.
+
+    ``source`` is a recipe's section ``judge:`` as a mapping, a YAML file that holds one, or a recipe that has one.
+    Raises ``RecipeError`` with all faults, ``UserError`` where the key's variable is not set, the endpoint refuses the
+    key or a local model cannot be loaded, and ``MissingExtra``.
+    """
+    from honewise.recipes.judge_file import load_judge_spec
+    from honewise.stages.judging import open_judge
+
+    return open_judge(load_judge_spec(source), (progress or Silent()).note)
 
 
 def run(recipe: str | Path, *overrides: str, resume: bool = False, progress: Progress | None = None) -> Run:

@@ -18,6 +18,7 @@ __all__ = [
     "Cell",
     "Completion",
     "Domain",
+    "Generation",
     "Generator",
     "Judge",
     "JudgeTemplate",
@@ -32,6 +33,7 @@ __all__ = [
     "Span",
     "Task",
     "Term",
+    "TokenChoice",
     "Unscored",
     "Verdict",
     "reward",
@@ -264,18 +266,63 @@ class JudgeTemplate:
     file: str
     parse: Callable[[str], Verdict]
     """Raises ``ValueError`` on a reply without a usable verdict; the last verdict in a reply binds."""
+    package: str = ""
+    """Where ``file`` stands: a package, or any module of it (``__name__``); left out, that of ``parse``."""
+    schema: Mapping[str, Any] | None = field(default=None, hash=False)
+    """A JSON schema of the reply, for endpoints that can hold a model to one."""
+    form: str = ""
+    """Words of our own that stand below the file's: how to reply, by which principle. Never what a model wrote."""
 
 
 class Judge(Protocol):
-    """Asks a language model. Raises ``JudgeError`` after its retries; core makes that ``Unscored``."""
+    """Asks a language model. Raises ``JudgeError`` after its retries; core makes that ``Unscored``.
 
-    async def __call__(self, template: JudgeTemplate, /, **slots: str) -> Verdict: ...
+    ``images`` (paths or data URLs) are shown below the text. A slot is a text, or a list of them that is numbered.
+    """
+
+    async def __call__(
+        self, template: JudgeTemplate, /, *, images: Sequence[str] = (), **slots: str | Sequence[str]
+    ) -> Verdict: ...
+
+
+@dataclass(frozen=True, slots=True)
+class TokenChoice:
+    """One generated token and what stood to choose; log-probabilities in nats, of the model itself (temperature 1)."""
+
+    token: str
+    logprob: float
+    top: tuple[tuple[str, float], ...] = ()
+    """The likeliest tokens at this place, the likeliest first, as far as they were asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """What a model wrote for one conversation."""
+
+    text: str
+    prompt_tokens: int = 0
+    tokens: int = 0
+    truncated: bool = False
+    """Cut at the most tokens allowed."""
+    logprobs: tuple[TokenChoice, ...] = ()
+    """One for each generated token, where they were asked for and can be had."""
 
 
 class Generator(Protocol):
-    """A live policy as judges see it: text in, text out."""
+    """A model of this process as judges see it: conversations in, texts out."""
 
-    def generate(self, prompts: Sequence[Sequence[Message]], *, temperature: float, max_tokens: int) -> list[str]: ...
+    def generate(
+        self,
+        prompts: Sequence[Sequence[Message]],
+        *,
+        temperature: float,
+        max_tokens: int,
+        top_p: float = 1.0,
+        seeds: Sequence[int] = (),
+        top_logprobs: int | None = None,
+    ) -> list[Generation]:
+        """One for each prompt, in order; one seed for each, or none. ``top_logprobs``: None asks for none at all."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -327,10 +374,6 @@ Metric = Callable[[Sequence[Scored]], Mapping[str, float]]
 """From scored rows to named numbers."""
 
 
-def _empty() -> Any:
-    return field(default_factory=dict)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Domain:
     """A whole domain: how to ask, how to read the answer, what it is worth.
@@ -349,7 +392,7 @@ class Domain:
     rewards: Sequence[Reward]
     rubrics: Mapping[str, Rubric]
     """Presets; the first is the default."""
-    readers: Mapping[str, Reader | Callable[[Path], Iterable[Task]]] = _empty()
+    readers: Mapping[str, Reader | Callable[[Path], Iterable[Task]]] = field(default_factory=dict)
     judges: Sequence[JudgeTemplate] = ()
-    metrics: Mapping[str, Metric] = _empty()
+    metrics: Mapping[str, Metric] = field(default_factory=dict)
     difficulty: Callable[[Task], float] | None = None

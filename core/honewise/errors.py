@@ -11,7 +11,9 @@
     │   ├── PluginError       a plugin that is broken, blocked, incompatible or missing
     │   ├── MissingExtra      an optional dependency is needed and absent
     │   └── RunError          a run folder that cannot be made, read or resumed
-    ├── UnscoredBudgetExceeded  too much of a step could not be scored
+    ├── BudgetExceeded        what the recipe allows is used up: a run stops, with a checkpoint
+    │   ├── UnscoredBudgetExceeded  too much of a step could not be scored
+    │   └── JudgeBudgetExceeded     the judge has cost what it may
     ├── JudgeError            a verdict could not be had: becomes ``Unscored``
     └── SandboxError          the sandbox itself failed (not the text in it): becomes ``Unscored``
 
@@ -26,9 +28,11 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 __all__ = [
+    "BudgetExceeded",
     "DataError",
     "DuplicateName",
     "HonewiseError",
+    "JudgeBudgetExceeded",
     "JudgeError",
     "MissingExtra",
     "PluginError",
@@ -104,8 +108,16 @@ class RunError(UserError):
     """A run folder cannot be made, read or resumed."""
 
 
-class UnscoredBudgetExceeded(HonewiseError):
+class BudgetExceeded(HonewiseError):
+    """What the recipe allows is used up. A run stops with a checkpoint, and goes on with ``--resume``."""
+
+
+class UnscoredBudgetExceeded(BudgetExceeded):
     """The share of completions without a total passed the budget of the recipe."""
+
+
+class JudgeBudgetExceeded(BudgetExceeded):
+    """The judge has used up its calls, tokens or money."""
 
 
 class JudgeError(HonewiseError):

@@ -167,6 +167,10 @@ def test_options(estimator: Estimator) -> None:
         estimator(batch, kappa="?")
     with pytest.raises(UserError, match="has no option 'kapa'; did you mean 'kappa'"):
         estimator(batch, kapa="loo")
+    with pytest.raises(UserError, match="kappa 'lo'; did you mean 'loo'"):
+        estimator.fn(batch, kappa="lo")
+    with pytest.raises(UserError, match="scale 'domian'; did you mean 'domain'"):
+        estimator.fn(batch, scale="domian")
     assert set(estimator.options) == {"kappa", "scale"}
     assert "Returns (B, T)" in (inspect.getdoc(estimator.fn) or "")
 

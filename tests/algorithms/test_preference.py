@@ -64,6 +64,7 @@ def test_gamma_0_and_infinity() -> None:
     assert pair_loss(gaps, target=hard)[[0, 2]].tolist() == pytest.approx(
         [float(pair_loss(gaps[0])), float(pair_loss(-gaps[0]))]
     )
+    assert torch.equal(pair_loss(gaps, target=0.0), pair_loss(-gaps))
     with pytest.raises(UserError, match="gamma must not be below 0"):
         bt_margin_target(chosen, rejected, -1.0)
 

@@ -17,7 +17,7 @@ import tables
 
 from honewise.runs.store import Store
 
-SEEDS = (0, 1, 2)
+SEEDS = (1, 2, 3)
 RECIPE = "text-to-sql/quickstart"
 
 

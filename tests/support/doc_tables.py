@@ -33,6 +33,12 @@ SECTIONS = {
     "LoraSpec": "policy.lora",
     "RubricSpec": "rubric",
     "RewardSpec": "rubric.rewards.NAME",
+    "JudgeSpec": "judge",
+    "MemberSpec": "judge.panel.NAME",
+    "VoteSpec": "judge.vote",
+    "LocalSpec": "judge.local",
+    "BudgetSpec": "judge.budget",
+    "PriceSpec": "judge.prices",
     "SftStage": "stages.NAME, kind sft",
     "RlStage": "stages.NAME, kind rl",
     "EvaluateStage": "stages.NAME, kind evaluate",
@@ -70,7 +76,7 @@ def _kind(field: Mapping[str, Any]) -> str:
     if "$ref" in field:
         return _link(field["$ref"])
     if "const" in field:
-        return f"`{field['const']}`"
+        return f"`{field['const'] if isinstance(field['const'], str) else json.dumps(field['const'])}`"
     if "enum" in field:
         return ", ".join(f"`{value}`" for value in field["enum"])
     if "anyOf" in field:

@@ -121,7 +121,6 @@ def policy_loss(
     if level == "sequence" and advantages.dim() != 1:
         raise ValueError("level 'sequence' takes advantages of shape (B,): one ratio erases where credit was earned")
     spread = (advantages.unsqueeze(-1) if advantages.dim() == 1 else advantages).detach()
-    spread = torch.where(mask.bool(), spread, 0.0)
     ratio = importance_ratio(logps, old_logps, mask, level)
     losses = clipped_loss(ratio, spread, low=low, high=high, dual_clip=dual_clip)
     below, above = clip_fractions(ratio, spread, mask, low=low, high=high)

@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from honewise.api import LoadedDomain, load_domain
+from honewise.api import LoadedDomain, load_domain, load_judge
 from honewise.data import TaskSet
 from honewise.errors import UserError
+from honewise.progress import Silent
 from honewise.recipes import yaml12
 
 from .terminal import note
+
+if TYPE_CHECKING:
+    from honewise.clients import CallRecord
+    from honewise.judges import Panel, TemplateJudge
 
 __all__ = [
     "DataPath",
     "DomainName",
     "Format",
+    "JudgeFile",
     "Limit",
     "Options",
     "Split",
     "can_be_written",
+    "judging",
+    "note_judge",
     "open_domain",
     "open_tasks",
 ]
@@ -43,6 +52,15 @@ Format = Annotated[
 ]
 Split = Annotated[str, typer.Option("--split", help="Of the domain's own samples: train or held-out.")]
 Limit = Annotated[int | None, typer.Option("--limit", min=1, help="At most this many tasks.", show_default=False)]
+JudgeFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--judge",
+        help="A YAML file that describes a judge: a recipe, or its section `judge:` alone. Left out: rewards that need "
+        "a judge are left out.",
+        show_default=False,
+    ),
+]
 Options = Annotated[
     list[str] | None,
     typer.Option("--option", "-o", help="An option of the domain, key=value; repeatable.", show_default=False),
@@ -60,6 +78,39 @@ def can_be_written(out: str | Path) -> None:
             pass
     except OSError as error:
         raise UserError(f"--out {out}: cannot be written ({error.strerror or error})") from error
+
+
+@contextlib.contextmanager
+def judging(file: Path | None) -> Iterator[TemplateJudge | Panel | None]:
+    """The judge that a file describes, open; None without a file."""
+    if file is None:
+        yield None
+        return
+    with load_judge(file, progress=Notes()) as judge:
+        yield judge
+
+
+def note_judge(calls: Sequence[CallRecord]) -> dict[str, float]:
+    """Say on standard error what a judge was asked and what it cost; returns the numbers."""
+    from honewise.clients import judge_numbers
+
+    numbers = judge_numbers(calls)
+    if numbers:
+        cached = round(numbers["judge/asked"] * numbers["judge/cached"])
+        failed = round(numbers["judge/asked"] * numbers["judge/failed"])
+        cost = f", cost {numbers['judge/cost']:.4g}" if numbers["judge/cost"] else ""
+        note(
+            f"judge: {numbers['judge/asked']:.0f} questions, {numbers['judge/calls']:.0f} calls, {cached} from the"
+            f" cache or shared, {failed} without an answer; {numbers['judge/tokens']:.0f} tokens{cost}"
+        )
+    return numbers
+
+
+class Notes(Silent):
+    """Passes on what a person should know, and nothing else."""
+
+    def note(self, line: str) -> None:
+        note(line)
 
 
 def open_domain(name: str, options: Sequence[str] | None) -> LoadedDomain:

@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import platform
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 from importlib.util import find_spec
-from typing import Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from honewise.contracts import Domain
-from honewise.errors import PluginError, UserError
+from honewise.errors import JudgeError, PluginError, UserError
 from honewise.host import PluginHost, PluginRecord, get_host
 
+from .data_options import Notes
 from .plugins import load_each, table
 from .terminal import clean, print_json, show
+
+if TYPE_CHECKING:
+    from honewise.judges import TemplateJudge
 
 __all__ = ["attach"]
 
 _LIGHT = ("pluggy", "packaging", "pydantic", "PyYAML", "typer", "rich")
+_JUDGE = ("openai",)
 _TRAIN = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "evaluate", "tokenizers", "jinja2")
 
 
@@ -31,6 +39,10 @@ def attach(app: typer.Typer) -> None:
 
 def doctor(
     domain: Annotated[str | None, typer.Argument(help="Check only this domain and its plugin.")] = None,
+    judge: Annotated[
+        Path | None,
+        typer.Option("--judge", help="Ask the judge that this file describes, too: one short call."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Everything found, as JSON.")] = False,
 ) -> None:
     """Check the installation: versions, every plugin, and the contract of every domain.
@@ -47,10 +59,13 @@ def doctor(
     _load_estimators(host, records)
     checked = {name: _check(host, name) for name in names}
     failed = [r for r in records if not r.usable and (r.state != "blocked" or not names)]
+    asked = _ask_judge(judge) if judge is not None else None
     healthy = not failed and all(finding["ok"] for row in checked.values() for finding in row["findings"])
+    healthy = healthy and (asked is None or asked["ok"])
     if as_json:
         listed = [record.as_json() | {"traceback": record.traceback()} for record in records]
-        print_json({"healthy": healthy, "versions": _versions(), "plugins": listed, "domains": checked})
+        judged = {} if asked is None else {"judge": asked}
+        print_json({"healthy": healthy, "versions": _versions(), "plugins": listed, "domains": checked, **judged})
     else:
         _print_versions()
         show()
@@ -58,9 +73,44 @@ def doctor(
         _print_faults(records)
         for name, row in checked.items():
             _print_domain(name, row)
+        if asked is not None:
+            show(f"\njudge {asked['model']}: {clean(asked['said'])}")
         show("\neverything is fit to be used" if healthy else "\nsomething is not fit to be used: see above")
     if not healthy:
         raise typer.Exit(1)
+
+
+def _ask_judge(file: Path) -> dict[str, Any]:
+    """One short question to each judge, past the cache: whether it answers, and how fast."""
+    from honewise.api import load_judge
+
+    with load_judge(file, progress=Notes()) as judge:
+        told = {name: _ask_member(member) for name, member in judge.members.items()}
+    if len(told) == 1:
+        return next(iter(told.values()))
+    said = "; ".join(f"{name} ({each['model']}) {each['said']}" for name, each in told.items())
+    ok = all(each["ok"] for each in told.values())
+    return {"model": f"panel of {len(told)}", "ok": ok, "said": said, "panel": told}
+
+
+def _ask_member(judge: TemplateJudge) -> dict[str, Any]:
+    from honewise.clients import Request
+
+    model, seconds = judge.client.backend.model, judge.client.patience.timeout
+    question = Request(({"role": "user", "content": "Reply with the word ready."},), max_tokens=16)
+
+    async def ask() -> str:
+        began = time.perf_counter()
+        try:
+            reply = await judge.client.backend.complete(question, seconds)
+        finally:
+            await judge.aclose()
+        return f"answers in {time.perf_counter() - began:.2f} s: {reply.text.strip()[:60]!r}"
+
+    try:
+        return {"model": model, "ok": True, "said": asyncio.run(ask())}
+    except JudgeError as error:
+        return {"model": model, "ok": False, "said": f"does not answer: {error}"}
 
 
 def _one(host: PluginHost, domain: str) -> tuple[list[PluginRecord], list[str]]:
@@ -113,7 +163,7 @@ def _versions() -> dict[str, str | None]:
     from honewise import __version__
 
     found: dict[str, str | None] = {"python": platform.python_version(), "honewise": __version__}
-    for name in (*_LIGHT, *_TRAIN):
+    for name in (*_LIGHT, *_JUDGE, *_TRAIN):
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
@@ -125,6 +175,8 @@ def _print_versions() -> None:
     found = _versions()
     show(f"honewise {found['honewise']}, Python {found['python']} at {sys.executable}")
     show("  " + ", ".join(f"{name} {found[name] or 'is missing'}" for name in _LIGHT))
+    client = f"openai {found['openai']}" if found["openai"] else "not installed: pip install 'honewise[judge]'"
+    show(f"  judges at endpoints: {client}")
     absent = [name for name in _TRAIN if found[name] is None]
     present = [f"{name} {found[name]}" for name in _TRAIN if found[name]]
     if not absent:

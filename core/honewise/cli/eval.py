@@ -19,7 +19,20 @@ from honewise.recipes.load import read_recipe
 from honewise.recipes.schema import PolicySpec
 from honewise.scoring import Scorer, reasons, to_json, write_lines
 
-from .data_options import DataPath, DomainName, Format, Limit, Options, Split, can_be_written, open_domain, open_tasks
+from .data_options import (
+    DataPath,
+    DomainName,
+    Format,
+    JudgeFile,
+    Limit,
+    Options,
+    Split,
+    can_be_written,
+    judging,
+    note_judge,
+    open_domain,
+    open_tasks,
+)
 from .terminal import TerminalProgress, json_line, note, number, print_json, print_table, show
 
 if TYPE_CHECKING:
@@ -54,6 +67,7 @@ def evaluate(
     batch: Annotated[int, typer.Option(min=1, help="Completions generated at once.")] = 64,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     seed: Annotated[int, typer.Option(min=0, help="Of sampling.")] = 0,
+    judge: JudgeFile = None,
     out: Annotated[
         Path | None, typer.Option(help="Write each scored completion here, as `honewise score` does.")
     ] = None,
@@ -82,12 +96,16 @@ def evaluate(
     from honewise.stages.measure import measure
 
     progress = TerminalProgress()
-    with Scorer(opened.name, opened.options, rubric=rubric, progress=progress, seed=seed) as scorer:
+    with (
+        judging(judge) as asked,
+        Scorer(opened.name, opened.options, rubric=rubric, judge=asked, progress=progress, seed=seed) as scorer,
+    ):
         if spec.hub is not None:
             _refuse_absent(spec.hub)
         policy = load_policy(spec, device=device, seed=seed)
         _check_context(policy, tasks, max_new_tokens)
         found = measure(policy, tasks, scorer, how, progress, f"{model} {how.label}")
+    note_judge(found.calls)
     for reason, count in reasons(found.scored)[:20]:
         note(f"unscored: {count} of {len(found.rows)} completions: {reason}")
     if out is not None:

@@ -12,7 +12,19 @@ from honewise.errors import UserError
 from honewise.metrics import metric_numbers, summary
 from honewise.scoring import RewardStats, Scorer, read_completions, reasons, to_json, write_lines
 
-from .data_options import DataPath, DomainName, Format, Options, Split, can_be_written, open_domain, open_tasks
+from .data_options import (
+    DataPath,
+    DomainName,
+    Format,
+    JudgeFile,
+    Options,
+    Split,
+    can_be_written,
+    judging,
+    note_judge,
+    open_domain,
+    open_tasks,
+)
 from .terminal import TerminalProgress, json_line, note, number, print_json, print_table, show
 
 __all__ = ["attach"]
@@ -43,6 +55,7 @@ def score(
     ] = None,
     split: Split = "held-out",
     option: Options = None,
+    judge: JudgeFile = None,
     workers: Annotated[
         int | None, typer.Option("--workers", min=1, help="Processes. Left out: one per core.", show_default=False)
     ] = None,
@@ -65,9 +78,12 @@ def score(
     for line in read.notes:
         note(line)
     progress = TerminalProgress()
-    with Scorer(opened.name, opened.options, rubric=rubric, workers=workers, progress=progress) as scorer:
+    with (
+        judging(judge) as asked,
+        Scorer(opened.name, opened.options, rubric=rubric, judge=asked, workers=workers, progress=progress) as scorer,
+    ):
         scored = scorer.score(read.rows)
-        stats = scorer.stats()
+        stats, calls = scorer.stats(), scorer.take_calls()
     lines = [json_line(to_json(row)) for row in scored]
     if out == "-":
         for line in lines:
@@ -76,11 +92,10 @@ def score(
         write_lines(out, lines)
     for reason, count in reasons(scored)[:_REASONS]:
         note(f"unscored: {count} x {reason}")
-    numbers = _numbers(opened.domain, scored)
+    numbers, asked_numbers = _numbers(opened.domain, scored), note_judge(calls)
     if as_json:
-        print_json(
-            {**_report(scored, stats), "metrics": numbers, "source": found.source, "format": found.format, "out": out}
-        )
+        told = {"metrics": numbers, **({"judge": asked_numbers} if asked_numbers else {})}
+        print_json({**_report(scored, stats), **told, "source": found.source, "format": found.format, "out": out})
     elif out != "-":
         _show(scored, stats, numbers)
         note(f"{len(scored)} completions scored: {out}")

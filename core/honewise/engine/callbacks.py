@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState
 
+from honewise.clients.ledger import CallRecord
 from honewise.progress import Progress
 from honewise.runs.rows import RolloutRow
 from honewise.runs.run import StageContext
@@ -24,7 +25,7 @@ from .processes import agree
 
 __all__ = ["Interrupt", "SecondsBudget", "StepMark", "StepWriter", "deferred_interrupt"]
 
-_SHOWN = re.compile(r"reward|loss|unscored|rewards/.*/mean")
+_SHOWN = re.compile(r"reward|loss|accuracy|margin|unscored|rewards/(margins|accuracies|.*/mean)|judge/(calls|cost)")
 
 
 class StepWriter(TrainerCallback):
@@ -34,11 +35,16 @@ class StepWriter(TrainerCallback):
         self,
         ctx: StageContext,
         take_rows: Callable[[], list[RolloutRow]] = list,
+        take_calls: Callable[[], list[CallRecord]] = list,
         take_seconds: Callable[[], dict[str, float]] = dict,
+        *,
+        step_of: Callable[[int], int] = int,
+        prefix: str = "",
     ) -> None:
         self.ctx = ctx
-        self.take_rows = take_rows
-        self.take_seconds = take_seconds
+        self.take_rows, self.take_calls, self.take_seconds = take_rows, take_calls, take_seconds
+        self.step_of = step_of  # where an optimizer step stands in the store
+        self.prefix = prefix  # of the names of what is stored
 
     def on_log(
         self, _args: Any, state: TrainerState, _control: Any, logs: dict[str, Any] | None = None, **_: Any
@@ -46,7 +52,9 @@ class StepWriter(TrainerCallback):
         if not state.is_world_process_zero or not logs or "train_runtime" in logs:
             return
         numbers = {name: float(value) for name, value in logs.items() if _is_number(value)} | self.take_seconds()
-        self.ctx.store.write_step(self.ctx.stage, state.global_step, numbers, self.take_rows())
+        named = {f"{self.prefix}{name}": value for name, value in numbers.items()}
+        rows, calls = self.take_rows(), self.take_calls()
+        self.ctx.store.write_step(self.ctx.stage, self.step_of(state.global_step), named, rows, calls)
         self.ctx.progress.advance(1, **{n: value for n, value in numbers.items() if _SHOWN.fullmatch(n)})
 
 

@@ -8,7 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-__all__ = ["ADVANTAGES", "BUFFER_KEYS", "CRITIC_KEYS", "OVERRIDES", "RELIED_ON"]
+__all__ = [
+    "ADVANTAGES",
+    "BUFFER_KEYS",
+    "CRITIC_KEYS",
+    "DPO_OVERRIDES",
+    "DPO_RELIED_ON",
+    "OVERRIDES",
+    "RELIED_ON",
+    "REWARD_OVERRIDES",
+    "REWARD_RELIED_ON",
+    "ROUNDS_OVERRIDES",
+]
 
 OVERRIDES: Mapping[str, tuple[str, str]] = {
     "_calculate_rewards": (
@@ -80,3 +91,59 @@ CRITIC_KEYS = frozenset({"old_values", "returns", "value_mask", "value_items"})
 
 ADVANTAGES = "advantages"
 """The key whose value ``_compute_loss`` takes as (B,) or (B, T)."""
+
+_EXACT = (
+    "_save_checkpoint",
+    "_load_optimizer_and_scheduler",
+    "_get_output_dir",
+    "create_model_card",
+    "_send_telemetry",
+)
+"""What exact checkpoints override in every trainer."""
+
+DPO_OVERRIDES: Mapping[str, tuple[str, str]] = {
+    **{name: OVERRIDES[name] for name in _EXACT},
+    "_compute_loss": (
+        "(self, model, inputs, return_outputs)",
+        "targets, margins and weights of pairs, which TRL's collator drops and its losses do not know; sees the"
+        " log-probabilities that TRL sums, and leaves every other loss to TRL",
+    ),
+    "_prepare_dataset": (
+        "(self, dataset, processing_class, args, dataset_name)",
+        "rows are encoded before, with prompts as they are when the policy samples",
+    ),
+    "_get_train_sampler": (
+        "(self, train_dataset=None)",
+        "the order of an epoch follows from the seed and the epoch alone",
+    ),
+}
+"""Member of ``DPOTrainer`` to its signature and why it is overridden."""
+
+ROUNDS_OVERRIDES: Mapping[str, tuple[str, str]] = {
+    "_prepare_inputs": ("(self, inputs)", "a batch names places; the pairs that stand there are made on the way"),
+}
+"""The same of the trainer of rounds, beside those."""
+
+DPO_RELIED_ON: Mapping[str, str] = {
+    "compute_loss": "(self, model, inputs, return_outputs=False, num_items_in_batch=None)",
+    "training_step": "(self, *args, **kwargs)",
+    "log": "(self, logs, start_time=None)",
+}
+"""Members that must call what is overridden, or average ``_metrics``, as they are."""
+
+REWARD_OVERRIDES: Mapping[str, tuple[str, str]] = {
+    **{name: OVERRIDES[name] for name in _EXACT},
+    **{name: DPO_OVERRIDES[name] for name in ("_prepare_dataset", "_get_train_sampler")},
+    "compute_loss": (
+        "(self, model, inputs, return_outputs=False, num_items_in_batch=None)",
+        "soft targets, weights, costs and segments, on the value of every token in place of that of the last one that"
+        " is no padding",
+    ),
+}
+"""Member of ``RewardTrainer`` to its signature and why it is overridden."""
+
+REWARD_RELIED_ON: Mapping[str, str] = {
+    "training_step": "(self, *args, **kwargs)",
+    "log": "(self, logs, start_time=None)",
+}
+"""Members that must call what is overridden, or average ``_metrics``, as they are."""

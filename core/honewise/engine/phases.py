@@ -5,20 +5,21 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import cached_property
 from typing import Any
 
 import torch
 from transformers import TrainerCallback
 
-__all__ = ["PhaseClock", "Phases"]
+__all__ = ["PhaseClock", "Phases", "Timed"]
 
 
 class Phases:
     """Seconds by phase. Of phases within one another, each has its own time only.
 
-    ``generate``: sampling. ``score``: rewards and judges. ``logps``: log-probabilities, entropies and values of what was
-    sampled. ``credit``: all else between a prompt and its advantages. ``update``: forward, backward and optimizer.
+    ``generate``: sampling. ``score``: rewards and judges. ``logps``: log-probabilities, entropies and values of what
+    was sampled. ``credit``: all else between a prompt and its advantages. ``update``: forward, backward and optimizer.
     ``other``: what is left of a step, such as logging, the store and checkpoints.
     """
 
@@ -73,3 +74,15 @@ class PhaseClock(TrainerCallback):
         if self._running is not None:
             self._running.__exit__(None, None, None)
             self._running = None
+
+
+class Timed:
+    """Mixed into a trainer of TRL; it has ``phases``, and what is computed without gradients counts as ``logps``."""
+
+    @cached_property
+    def phases(self) -> Phases:
+        return Phases()
+
+    def _get_per_token_logps_and_entropies(self, *args: Any, **keywords: Any) -> Any:
+        with nullcontext() if torch.is_grad_enabled() else self.phases("logps"):
+            return super()._get_per_token_logps_and_entropies(*args, **keywords)  # type: ignore[misc]

@@ -13,9 +13,9 @@ from transformers import PrinterCallback
 
 from honewise.algorithms import Estimator
 from honewise.contracts import Task
-from honewise.errors import UnscoredBudgetExceeded
+from honewise.errors import BudgetExceeded
 from honewise.models.critic import save_critic
-from honewise.models.policy import Policy, quiet, save_policy
+from honewise.models.policy import Policy, quiet
 from honewise.models.text import prompt_ids
 from honewise.recipes.schema import RlStage
 from honewise.runs.run import StageContext
@@ -24,7 +24,7 @@ from .actor_critic import detach
 from .callbacks import Interrupt, StepMark, StepWriter, deferred_interrupt
 from .checkpoints import checkpoint_step, newest_checkpoint
 from .phases import PhaseClock
-from .processes import wait
+from .references import fix_reference
 from .rl_setup import make_setup, refuse, rl_arguments
 from .setup import Scores
 from .trainer import CreditTrainer
@@ -33,9 +33,6 @@ __all__ = ["CRITIC_FOLDER", "Trained", "check_rl", "rl_arguments", "train_rl"]
 
 CRITIC_FOLDER = "critic"
 """Where a stage leaves its critic, beside the policy."""
-
-REFERENCE_FOLDER = "reference"
-"""Where a stage keeps the policy it started from, when a KL term needs it and it stands nowhere else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +65,7 @@ def train_rl(
     ``policy`` is the one that the stage starts from, on a resume as well; ``critic_start`` is the folder of the reward
     model that a critic's trunk starts from, where the stage names one. Steps and their completions go to the store; a
     critic is left in the stage's folder ``critic``. A Ctrl-C ends the step, writes a checkpoint and is raised; so is
-    ``UnscoredBudgetExceeded``. Raises ``UserError`` where arguments, estimator and placement do not fit together.
+    ``BudgetExceeded``. Raises ``UserError`` where arguments, estimator and placement do not fit together.
     """
     setup = make_setup(ctx, stage, tasks, scorer, estimator, max_unscored, policy=policy, critic_start=critic_start)
     checkpoint = newest_checkpoint(ctx.folder) if ctx.resume else None
@@ -76,13 +73,13 @@ def train_rl(
     args = rl_arguments(ctx, stage)
     refuse(args, setup, stage)
     _check_lengths(ctx, policy, tasks, args.max_completion_length)
-    reference = _fix_reference(ctx, policy) if args.beta else None
+    reference = fix_reference(ctx, policy) if args.beta else None
     interrupt, mark, began = Interrupt(), StepMark(), time.perf_counter()
     with quiet(), warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
         trainer = CreditTrainer(policy.model, setup, args, policy.tokenizer)
         trainer.remove_callback(PrinterCallback)
-        writer = StepWriter(ctx, trainer.take_rows, trainer.phases.take)
+        writer = StepWriter(ctx, trainer.take_rows, trainer.take_calls, trainer.phases.take)
         for callback in (PhaseClock(trainer.phases), writer, interrupt, mark):
             trainer.add_callback(callback)
         ctx.progress.start(ctx.stage, total=stage.steps)
@@ -91,10 +88,12 @@ def train_rl(
         try:
             with deferred_interrupt(interrupt, ctx.progress), trainer.shared_prompts():
                 trainer.go_on(checkpoint, done=checkpoint is not None and checkpoint_step(checkpoint) >= stage.steps)
-        except UnscoredBudgetExceeded:
+        except BudgetExceeded:
             _save_before_stopping(trainer, mark)
             raise
         finally:
+            # Those of a step that was not finished were paid for, too.
+            ctx.store.write_calls(ctx.stage, trainer.state.global_step + 1, trainer.take_calls())
             ctx.progress.done()
     _leave_critic(trainer, ctx)
     policy.path = None
@@ -130,24 +129,6 @@ def _check_lengths(ctx: StageContext, policy: Policy, tasks: Sequence[Task], com
             f"{over} of {len(tasks)} prompts (the longest has {max(lengths)} tokens) leave less than"
             f" {completion} tokens of the model's context of {context} for the completion"
         )
-
-
-def _fix_reference(ctx: StageContext, policy: Policy) -> str:
-    """Where the policy that the stage started from stands, for TRL to load as the reference; the same on a resume.
-
-    TRL reads a full model's reference from the path in its configuration, which is here made to hold these weights.
-    An adapter's reference is a copy of the adapter within the model.
-    """
-    folder = Path(ctx.folder) / REFERENCE_FOLDER
-    if ctx.place.first and policy.path is None and not (folder / "complete").exists():
-        save_policy(policy, folder)
-        (folder / "complete").touch()
-    wait()
-    reference = policy.path or str(folder)
-    if not policy.adapted:
-        policy.model.config._name_or_path = reference
-        policy.model.name_or_path = reference
-    return reference
 
 
 def _save_before_stopping(trainer: CreditTrainer, mark: StepMark) -> None:

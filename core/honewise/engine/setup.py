@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from honewise.algorithms import Estimator, RatioLevel
+from honewise.clients.ledger import CallRecord
 from honewise.contracts import Rubric, Scored, Task
 from honewise.models.critic import Critic
 from honewise.recipes.policy_gradient import ConstraintSpec, CriticSpec, KlSpec, ShapingSpec
@@ -23,6 +24,8 @@ class Scores(Protocol):
     @property
     def rubric(self) -> Rubric: ...
     def score(self, rows: Sequence[Row], *, step: int = 0) -> list[Scored]: ...
+    def take_calls(self) -> list[CallRecord]: ...
+    def charge(self, calls: Sequence[CallRecord]) -> None: ...
     def check_budget(self, scored: Sequence[Scored], max_unscored: float) -> None: ...
 
 

@@ -8,10 +8,12 @@ from typing import Any
 from accelerate.utils import gather_object
 from torch import Tensor
 
+from honewise.clients.ledger import CallRecord, judge_numbers
 from honewise.contracts import Scored
 from honewise.models.text import prompt_text
 from honewise.runs.rows import RolloutRow
 
+from .processes import everyones_calls
 from .rollouts import RolloutBatch, TokenCredit
 from .setup import Setup
 
@@ -28,12 +30,24 @@ class Telling:
     _metrics: Any
     _tokenizer: Any
     _rows: list[RolloutRow]
+    _calls: list[CallRecord]
     _prompt_texts: dict[int, str]
 
     def take_rows(self) -> list[RolloutRow]:
         """The completions generated since the last call, as the store takes them; those of all processes."""
         rows, self._rows = self._rows, []
         return rows
+
+    def take_calls(self) -> list[CallRecord]:
+        """What the judge was asked since the last call, as the store takes it; by all processes."""
+        calls, self._calls = self._calls, []
+        return calls
+
+    def _keep_calls(self, batch: RolloutBatch) -> None:
+        calls = everyones_calls(self.setup.scorer)
+        batch.extra |= judge_numbers(calls)
+        if self.accelerator.is_main_process:
+            self._calls += calls
 
     def _note(
         self, batch: RolloutBatch, credit: TokenCredit, advantages: Tensor, mode: str, more: Mapping[str, float]

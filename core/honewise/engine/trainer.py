@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,6 +12,7 @@ from torch import Tensor
 from trl import GRPOTrainer
 
 from honewise.algorithms import Rollouts
+from honewise.clients.ledger import CallRecord
 from honewise.contracts import Scored, Task
 from honewise.models.sampling import derive_seed, generate
 from honewise.models.shared_prefix import sharing
@@ -25,16 +25,9 @@ from .credit import Decoded, decode
 from .losses import Losses, loss_mask
 from .objective import Batch, Objective, Targets
 from .order import EpochSampler, cut, unit_of
-from .phases import Phases
-from .rollouts import (
-    RolloutBatch,
-    TokenCredit,
-    components,
-    cost_credits,
-    group_credits,
-    token_credit,
-    totals_of,
-)
+from .phases import Timed
+from .processes import together
+from .rollouts import RolloutBatch, TokenCredit, components, cost_credits, group_credits, token_credit, totals_of
 from .setup import Scores, Setup
 from .sharing import SharedPrompts
 from .telling import Telling
@@ -45,7 +38,7 @@ _ROW_AVERAGED = ("grpo", "dr_grpo", "sapo", "luspo")
 """Losses that divide by the number of rows; the others divide by tokens, which masked rows have none of."""
 
 
-class CreditTrainer(Telling, Losses, ExactCheckpoints, ActorCritic, SharedPrompts, GRPOTrainer):
+class CreditTrainer(Timed, Telling, Losses, ExactCheckpoints, ActorCritic, SharedPrompts, GRPOTrainer):
     """GRPO in which every token has an advantage of its own, and PPO where the setup has a critic.
 
     The data set is made of ``setup.tasks``: a prompt and the number of its task. ``args`` is a ``GRPOConfig``.
@@ -56,7 +49,6 @@ class CreditTrainer(Telling, Losses, ExactCheckpoints, ActorCritic, SharedPrompt
         self.keep = setup.keep
         self.names = components(setup.scorer.rubric)
         self.objective = Objective(setup)
-        self.phases = Phases()
         self._batch: RolloutBatch | None = None
         self._buffered_inputs: list[dict[str, Any]] | None = None
         self._told_of_units = False
@@ -64,6 +56,7 @@ class CreditTrainer(Telling, Losses, ExactCheckpoints, ActorCritic, SharedPrompt
         self._greedy_ids: list[list[int]] = []
         self._rows: list[RolloutRow] = []
         self._sums: dict[str, dict[str, Tensor]] = {"train": {}, "eval": {}}
+        self._calls: list[CallRecord] = []
         self._prompt_texts: dict[int, str] = {}
         critic = setup.new_critic() if setup.new_critic is not None else None
         super().__init__(
@@ -160,7 +153,9 @@ class CreditTrainer(Telling, Losses, ExactCheckpoints, ActorCritic, SharedPrompt
         everyone = gather_object(scored[: len(rows)])
         self._batch = RolloutBatch(decoded, scored[: len(rows)], everyone)
         self._batch.greedy = [best[group] for group in groups] if best else []
-        self.setup.scorer.check_budget([*everyone, *gather_object(list(best.values()))], self.setup.max_unscored)
+        self._keep_calls(self._batch)
+        counted = [*everyone, *gather_object(list(best.values()))]
+        together(lambda: self.setup.scorer.check_budget(counted, self.setup.max_unscored))
         return self._reward_table(everyone)
 
     def _row(self, task: Task, text: Decoded, ids: Sequence[int], group: int) -> Row:
@@ -261,10 +256,6 @@ class CreditTrainer(Telling, Losses, ExactCheckpoints, ActorCritic, SharedPrompt
         first = self.accelerator.process_index * rows
         found = self._gather(token_credit(groups, first, batch.decoded, wrote, names, self.setup.placement, width))
         return {name: (found.rewards[:, i], found.scored[:, i]) for i, name in enumerate(names)}
-
-    def _get_per_token_logps_and_entropies(self, *args: Any, **keywords: Any) -> Any:
-        with contextlib.nullcontext() if torch.is_grad_enabled() else self.phases("logps"):
-            return super()._get_per_token_logps_and_entropies(*args, **keywords)
 
     def _policy_tokens(self, batch: RolloutBatch, out: Mapping[str, Any]) -> list[list[bool]]:
         """For each completion, which of its tokens the policy wrote."""

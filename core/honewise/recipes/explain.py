@@ -93,12 +93,16 @@ def _explain(raw: Mapping[str, Any], place: tuple[Any, ...], details: list[Error
     if kind == "literal_error" and len(details) == 1:
         options = [str(option) for option in _options(_annotation(raw, place))]
         return f"not one of the allowed words: {given(detail['input'])}{near(str(detail['input']), options)}"
+    if kind == "value_error" and place[-1:] == ("url",):  # which may hold a password
+        return str(context.get("error", detail["msg"]))
     if kind == "value_error":
         return f"{context.get('error', detail['msg'])!s}; given: {given(detail['input'])}"
     wanted = list(dict.fromkeys(_WANTED[item["type"]] for item in details if item["type"] in _WANTED))
     if wanted:
         value = _at(raw, place)
         return f"must be {' or '.join(wanted)}; given: {given(value)}{_hint(value, wanted)}"
+    if kind in ("string_pattern_mismatch", "string_too_long") and place[-1:] == ("api_key_env",):
+        return "must be the name of an environment variable, such as OPENAI_API_KEY, and not the key itself"
     if kind == "string_pattern_mismatch":
         return f"must be letters, digits, '-' and '_'; given: {given(detail['input'])}"
     rule = detail["msg"].replace("Input should be", "must be").replace(" after validation", "")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from honewise.errors import Problem, RecipeError, near
 from . import yaml12
 from .checks import whole_problems
 from .explain import given, in_file_order, problems_of
+from .places import stage_places
 from .schema import FORMAT, KINDS, Recipe
 
 __all__ = ["Check", "dump_recipe", "json_schema", "load_recipe", "read_recipe", "resolved"]
@@ -28,12 +29,15 @@ Check = Callable[[Mapping[str, Any]], Iterable[Problem]]
 """Takes the recipe as read, overrides applied, possibly faulty; returns problems, raises nothing."""
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(/[\w.-]+)?(:[\w.\[\]%:+-]+)?")
+_MODEL_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _SECRET = re.compile(r"(?i)(hub_token|push_to_hub_token|token|.*(api_?key|secret|password|credentials?))")
 
 _CHOICES = {
     ("policy",): ("tiny", "hub", "path"),
     ("data", "train"): ("samples", "path"),
     ("data", "held_out"): ("samples", "path"),
+    ("judge",): ("url", "local", "policy", "panel"),
+    ("judge", "local"): ("hub", "path"),
 }
 _EXCLUSIVE = {(*at, one): tuple(o for o in names if o != one) for at, names in _CHOICES.items() for one in names}
 """An override that sets one of these takes the place of the others."""
@@ -56,7 +60,7 @@ def load_recipe(
     if text is None:
         path = Path(source)
         folder = path.resolve().parent
-        text = _read(path)
+        text = read_text(path)
     raw = yaml12.parse(text, name)
     if not isinstance(raw, dict):
         raise RecipeError(name, [Problem("", f"a recipe is a mapping; given: {given(raw)}")])
@@ -65,7 +69,7 @@ def load_recipe(
         raw["name"] = Path(name).stem
     problems += _say_kinds(raw)
     problems += _format(raw)
-    problems += _place(raw, folder)
+    problems += place_paths(raw, folder)
     problems += whole_problems(raw)
     for check in checks:
         problems += check(raw)
@@ -80,7 +84,7 @@ def load_recipe(
 
 def read_recipe(path: str | Path) -> Recipe:
     """A resolved recipe, as ``dump_recipe`` wrote it."""
-    raw = yaml12.parse(_read(Path(path)), str(path))
+    raw = yaml12.parse(read_text(Path(path)), str(path))
     try:
         return Recipe.model_validate(raw)
     except ValidationError as error:
@@ -125,7 +129,7 @@ def json_schema() -> dict[str, Any]:
     return plain
 
 
-def _read(path: Path) -> str:
+def read_text(path: Path) -> str:
     try:
         with path.open("rb") as file:
             return file.read(yaml12.MAX_BYTES + 1).decode("utf-8-sig")
@@ -229,7 +233,7 @@ def _format(raw: dict[str, Any]) -> list[Problem]:
     return [Problem("honewise", f"the recipe format {said}; this version reads: honewise: {FORMAT}")]
 
 
-def _place(raw: dict[str, Any], folder: Path | None) -> list[Problem]:
+def place_paths(raw: dict[str, Any], folder: Path | None) -> list[Problem]:
     """Make paths absolute where they stand beside the recipe or in the working directory."""
     problems: list[Problem] = []
     folders = [folder] if folder else []
@@ -237,6 +241,17 @@ def _place(raw: dict[str, Any], folder: Path | None) -> list[Problem]:
 
     def find(text: str) -> Path | None:
         return next((found for base in folders if (found := base / Path(text).expanduser()).exists()), None)
+
+    for spot in stage_places(raw):
+        text = _text_at(spot.node, spot.key)
+        if text is None or text in spot.names:
+            continue
+        found = find(text)
+        if found is not None:
+            spot.node[spot.key] = str(found.resolve())
+        elif not (spot.hub and _MODEL_ID.fullmatch(text)):
+            listed = near(text, spot.names) if spot.names else f" (looked in {' and '.join(map(str, folders))})"
+            problems.append(Problem(spot.path, f"no such {spot.what}: {text!r}{listed}"))
 
     def place(node: Any, key: str, path: str, tail: str = "") -> None:
         text = node.get(key) if isinstance(node, dict) else None
@@ -246,7 +261,7 @@ def _place(raw: dict[str, Any], folder: Path | None) -> list[Problem]:
         found = find(file)
         if found is not None:
             node[key] = f"{found.resolve()}{colon}{function}"
-        elif path == "policy.path" or tail or not _HUB_ID.fullmatch(text):
+        elif path == "policy.path" or path.endswith(".local.path") or tail or not _HUB_ID.fullmatch(text):
             looked = " and ".join(str(base) for base in folders)
             problems.append(Problem(path, f"no such file or folder: {file!r} (looked in {looked})"))
 
@@ -258,29 +273,28 @@ def _place(raw: dict[str, Any], folder: Path | None) -> list[Problem]:
         if isinstance(spec, dict) and spec.get("path") is None and spec.get("samples") is None:
             spec["samples"] = part.replace("_", "-")  # the section's own name
     place(raw.get("policy"), "path", "policy.path")
+    for path, local in _local_judges(raw.get("judge")):
+        place(local, "path", path)
     rubric = raw.get("rubric") if isinstance(raw.get("rubric"), dict) else {}
     assert isinstance(rubric, dict)
     rewards = rubric.get("rewards") if isinstance(rubric.get("rewards"), dict) else {}
     assert isinstance(rewards, dict)
     for name, spec in rewards.items():
         place(spec, "fn", f"rubric.rewards.{name}.fn", tail=":")
-    return problems + _place_critics(raw, find)
-
-
-def _place_critics(raw: Mapping[str, Any], find: Callable[[str], Path | None]) -> list[Problem]:
-    """The same for what a critic starts from, where that is no earlier stage."""
-    problems: list[Problem] = []
-    stages = raw["stages"] if isinstance(raw.get("stages"), dict) else {}
-    names = list(stages)
-    for index, (name, stage) in enumerate(stages.items()):
-        critic = stage.get("critic") if isinstance(stage, dict) else None
-        text = critic.get("init") if isinstance(critic, dict) else None
-        if not isinstance(critic, dict) or not isinstance(text, str) or text in ("policy", *names[:index]):
-            continue
-        found = find(text)
-        if found is not None:
-            critic["init"] = str(found.resolve())
-        else:
-            allowed = near(text, ["policy", *names[:index]])
-            problems.append(Problem(f"stages.{name}.critic.init", f"no earlier stage or folder {text!r}{allowed}"))
     return problems
+
+
+def _local_judges(judge: Any) -> Iterator[tuple[str, Any]]:
+    """Where the section ``judge`` describes local models, by itself or in its panel."""
+    if not isinstance(judge, dict):
+        return
+    yield "judge.local.path", judge.get("local")
+    panel = judge.get("panel")
+    for name, member in panel.items() if isinstance(panel, dict) else ():
+        yield f"judge.panel.{name}.local.path", member.get("local") if isinstance(member, dict) else None
+
+
+def _text_at(node: Any, key: Any) -> str | None:
+    """The text that a mapping or a list holds there."""
+    value = node.get(key) if isinstance(node, dict) else node[key] if isinstance(node, list) else None
+    return value if isinstance(value, str) else None

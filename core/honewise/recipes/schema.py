@@ -12,7 +12,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from .judging import JudgeSpec
 from .policy_gradient import ConstraintSpec, CriticSpec, InvarianceSpec, KlSpec, ShapingSpec, with_estimator
+from .preference import DpoStage, PairsStage, RewardModelStage
 from .sections import BASE, Count, LoraSpec, Name, Positive, Section, Share, TrainingStage, as_seconds
 
 __all__ = [
@@ -23,10 +25,13 @@ __all__ = [
     "DataSection",
     "DataSpec",
     "DomainSpec",
+    "DpoStage",
     "EvaluateStage",
     "LoraSpec",
+    "PairsStage",
     "PolicySpec",
     "Recipe",
+    "RewardModelStage",
     "RewardSpec",
     "RlStage",
     "RubricSpec",
@@ -135,6 +140,13 @@ class RewardSpec(Section):
     """What happens where the reward could not be computed; `skip` leaves its component out, without bias."""
     fn: str | None = None
     """A reward of your own, as `file.py:function`, beside the recipe."""
+    model: str | None = None
+    """A reward model: a `reward-model` stage, a folder that one wrote, or a hub id of a sequence classifier with one
+    output. Stages before that stage are scored without it."""
+    segments: bool | None = None
+    """Pay each segment where it ends, for a model that was trained to; left out, where it was."""
+    cross_fit: bool = False
+    """Score each prompt by the model of the fold that never saw it; needs `folds` in the model's stage."""
     options: dict[str, Any] = Field(default_factory=dict)
     """Keyword-only arguments of the reward's function."""
 
@@ -156,7 +168,7 @@ class RubricSpec(Section):
 
 
 class SftStage(TrainingStage):
-    """Supervised warm-up on the gold completions of some training tasks."""
+    """Supervised learning: from gold completions, or from what a model wrote."""
 
     stage: Literal["sft"] = "sft"
     """The kind of stage; left out, the stage's own name."""
@@ -168,6 +180,20 @@ class SftStage(TrainingStage):
     """Train for this long, or `as STAGE`: for as long as that earlier stage took."""
     batch: Positive = 32
     """Demonstrations a step."""
+    on: Literal["gold", "answers", "best"] = "gold"
+    """What is shown: gold completions; `answers` of another model, such as the one that judges; or the `best` of `n`
+    completions of each task, by the rubric's total."""
+    of: str | None = None
+    """Who wrote the answers, for `answers` and `best`: an earlier stage that trains, `base`, a folder or hub id of a
+    model, a file of completions, or an earlier `pairs` stage, whose completions and scores are taken as they are."""
+    n: Positive | None = None
+    """Completions sampled of each task; left out, 8 for `best` and the likeliest one for `answers`."""
+    temperature: Annotated[float, Field(ge=0)] | None = None
+    """Of sampling them; left out, 1 for `best` and 0 for `answers`."""
+    max_new_tokens: Positive | None = None
+    """Longest of them in tokens; left out, that of the last stage before it that says one, else 256."""
+    least: float | None = None
+    """For `best`: tasks whose best total is below this are left out."""
 
 
 class RlStage(TrainingStage):
@@ -223,6 +249,10 @@ class Control(Section):
     """Its sampling temperature; 0 is greedy."""
     samples: Positive | None = None
     """Completions of each task; left out, as the stage's `samples`."""
+    best_of: Annotated[int, Field(ge=2)] | None = None
+    """Sample so many of each task and keep the best one by `by`."""
+    by: str = "total"
+    """What the best one is best in: `total`, or a reward of the rubric, such as a reward model."""
 
 
 class EvaluateStage(Section):
@@ -248,12 +278,21 @@ class EvaluateStage(Section):
     batch: Positive = 64
     """Completions generated at once."""
     max_new_tokens: Positive | None = None
-    """Longest completion in tokens; left out, that of the last `rl` stage before it, else 256."""
+    """Longest completion in tokens; left out, that of the last stage before it that says one, else 256."""
 
 
-Stage = Annotated[SftStage | RlStage | EvaluateStage, Field(discriminator="stage")]
+Stage = Annotated[
+    SftStage | PairsStage | DpoStage | RewardModelStage | RlStage | EvaluateStage, Field(discriminator="stage")
+]
 
-KINDS: Mapping[str, type[Section]] = {"sft": SftStage, "rl": RlStage, "evaluate": EvaluateStage}
+KINDS: Mapping[str, type[Section]] = {
+    "sft": SftStage,
+    "pairs": PairsStage,
+    "dpo": DpoStage,
+    "reward-model": RewardModelStage,
+    "rl": RlStage,
+    "evaluate": EvaluateStage,
+}
 """Every kind of stage."""
 
 
@@ -280,5 +319,7 @@ class Recipe(Section):
     """The model."""
     rubric: RubricSpec = Field(default_factory=RubricSpec)
     """What a completion is worth."""
+    judge: JudgeSpec | None = None
+    """Who is asked by rewards that need a judge; left out, these are left out of the rubric."""
     stages: Annotated[dict[Name, Stage], Field(min_length=1)]
     """What is done, in this order. A stage's kind is its name, or its key `stage`."""

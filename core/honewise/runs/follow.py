@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from honewise.recipes.schema import Recipe
 
-from .rows import RolloutRow
 from .run import Run
 from .store import StageState, State, Store
 
@@ -36,7 +35,10 @@ class FollowedStore(Store):
     def set_stage(self, stage: str, state: State, *, seconds: float | None = None, reason: str = "") -> None:
         pass
 
-    def write_step(self, stage: str, step: int, metrics: Mapping[str, float], rows: Sequence[RolloutRow] = ()) -> None:
+    def write_step(self, *_: Any, **__: Any) -> None:
+        pass
+
+    def write_calls(self, *_: Any, **__: Any) -> None:
         pass
 
     def add_metrics(self, stage: str, step: int, metrics: Mapping[str, float]) -> None:

@@ -35,7 +35,15 @@ from .store import Store
 
 __all__ = ["Run", "StageContext", "stage_seed"]
 
-_MAY_CHANGE = (re.compile(r"rubric\.max_unscored"), re.compile(r"stages\.[^.]+\.keep"), re.compile(r"runs_dir"))
+_MAY_CHANGE = (
+    re.compile(r"rubric\.max_unscored"),
+    re.compile(r"stages\.[^.]+\.keep"),
+    re.compile(r"runs_dir"),
+    re.compile(
+        r"judge\.(panel\.[^.]+\.)?"
+        r"(url|api_key_env|timeout|deadline|attempts|backoff|concurrency|cache|(budget|prices)(\..+)?)"
+    ),
+)
 """What a resumed run may say otherwise than when it began: nothing that moves a weight or a number."""
 
 

@@ -14,8 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from honewise.clients import CallRecord, Spent
 from honewise.errors import RunError
 
+from . import calls
 from . import rows as records
 from .rows import Evaluation, RolloutRow, StoredRollout
 
@@ -112,9 +114,11 @@ class Store:
             if self.readonly:
                 raise RunError(f"{self.path}: the run has not written anything yet")
             with self._transaction():
-                for statement in _TABLES.split(";\n"):
+                for statement in (*_TABLES.split(";\n"), calls.TABLE):
                     self._db.execute(statement)
                 self._db.execute("INSERT INTO facts VALUES ('format', ?)", (str(FORMAT),))
+        elif not self.readonly:
+            self._db.execute(calls.TABLE)  # a run of before had none
         found = self.fact("format")
         if found != str(FORMAT):
             raise RunError(f"{self.path}: store format {found}; this version of honewise reads format {FORMAT}")
@@ -192,7 +196,14 @@ class Store:
 
     # steps
 
-    def write_step(self, stage: str, step: int, metrics: Mapping[str, float], rows: Sequence[RolloutRow] = ()) -> None:
+    def write_step(
+        self,
+        stage: str,
+        step: int,
+        metrics: Mapping[str, float],
+        rows: Sequence[RolloutRow] = (),
+        asked: Sequence[CallRecord] = (),
+    ) -> None:
         """All of one step in one transaction. A step that is already there is an error: truncate first."""
         seconds = self.seconds(stage)
         with self._transaction():
@@ -203,6 +214,7 @@ class Store:
             self._db.execute("UPDATE stages SET seconds = ? WHERE stage = ?", (seconds, stage))
             self._write_metrics(stage, step, metrics)
             self._write_rollouts(stage, step, None, rows)
+            calls.write_calls(self._db, stage, step, asked)
 
     def add_metrics(self, stage: str, step: int, metrics: Mapping[str, float]) -> None:
         """More metrics of a step already written, such as those known only after its update."""
@@ -246,6 +258,22 @@ class Store:
                 "INSERT INTO spans VALUES (?, ?, ?, ?, ?, ?)",
                 [(rollout, *record) for record in records.span_records(row.scored)],
             )
+
+    # judges
+
+    def write_calls(self, stage: str, step: int | None, asked: Sequence[CallRecord]) -> None:
+        """What a judge was asked outside of a step that is stored; ``step`` is None in an evaluation."""
+        if asked:
+            with self._transaction():
+                calls.write_calls(self._db, stage, step, asked)
+
+    def calls(self, stage: str | None = None, step: int | None = None) -> list[calls.StoredCall]:
+        """What judges were asked, in the order of writing; see ``runs.calls``."""
+        return calls.read_calls(self._db, stage, step)
+
+    def judge_spent(self) -> Spent:
+        """What the run's judge calls have used, those of forgotten steps included."""
+        return calls.spent_on_calls(self._db)
 
     # evaluations
 

@@ -11,18 +11,21 @@ import asyncio
 import concurrent.futures
 import threading
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import contextmanager
 from inspect import isawaitable
 from typing import Any
 
-from honewise.contracts import Judge
-from honewise.errors import JudgeError
+from honewise.contracts import Judge, JudgeTemplate, Verdict
+from honewise.errors import BudgetExceeded, JudgeError
 
 from .evaluate import Job, Plan
 from .outcome import Outcome, checked, failed
 
 __all__ = ["Loop"]
 
+_ASKING = ("ask", "poll")
+"""Methods of judges, beside the call itself, that wait for a model's answer."""
 _BEAT = 0.25
 _GRACE = 5.0
 
@@ -31,7 +34,10 @@ class Loop:
     """An event loop in a thread, with at most ``concurrency`` rewards running at a time."""
 
     def __init__(self, judge: Judge | None, concurrency: int = 64) -> None:
-        self._judge, self._concurrency = judge, concurrency
+        self._judge = judge
+        self._concurrency = max(concurrency, 2 * int(getattr(judge, "concurrency", 0)))
+        self.stopped: BudgetExceeded | None = None
+        """Why the judge will not be asked any more."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._beat = 0.0
         self._pending: dict[concurrent.futures.Future[list[Outcome]], tuple[Plan, int]] = {}
@@ -66,12 +72,15 @@ class Loop:
         self._pending.clear()
         if loop is not None:
             loop.call_soon_threadsafe(loop.stop)
+            if hasattr(self._judge, "aclose"):
+                self._thread.join(_GRACE)  # what is being closed belongs to whoever closes the judge next
 
     def _start(self) -> asyncio.AbstractEventLoop:
         loop = self._loop = asyncio.new_event_loop()
         self._gate = asyncio.Semaphore(self._concurrency)
         self._beat = time.monotonic()
-        threading.Thread(target=self._run, args=(loop,), name="honewise-async-rewards", daemon=True).start()
+        self._thread = threading.Thread(target=self._run, args=(loop,), name="honewise-async-rewards", daemon=True)
+        self._thread.start()
         return loop
 
     def _run(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -85,6 +94,9 @@ class Loop:
             for task in tasks:
                 task.cancel()
             loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+            aclose = getattr(self._judge, "aclose", None)
+            if aclose is not None:
+                loop.run_until_complete(aclose())
             loop.run_until_complete(loop.shutdown_asyncgens())
             loop.close()
 
@@ -103,16 +115,25 @@ class Loop:
 
     async def _bounded(self, plan: Plan, jobs: list[Job]) -> list[Outcome]:
         async with self._gate:
-            return await _call(plan, jobs, self._judge)
+            try:
+                return await _call(plan, jobs, self._judge)
+            except BudgetExceeded as error:
+                self.stopped = self.stopped or error
+                return [failed(plan.name, str(error))] * len(jobs)
 
 
 async def _call(plan: Plan, jobs: list[Job], judge: Judge | None) -> list[Outcome]:
     deadline = plan.seconds * len(jobs)
     began = time.perf_counter()
     try:
-        result = await asyncio.wait_for(_await(plan, jobs, judge), deadline)
+        async with asyncio.timeout(deadline) as clock:
+            result = await _await(plan, jobs, _off_the_clock(judge, clock))
         results: list[object] = list(result) if plan.batch else [result]
+    except BudgetExceeded:
+        raise
     except TimeoutError:
+        if not clock.expired():
+            return _all(plan, jobs, "raised TimeoutError", began)
         return _all(plan, jobs, f"deadline of {deadline:g} s passed", began)
     except JudgeError as error:
         return _all(plan, jobs, f"no verdict: {error}", began)
@@ -122,6 +143,53 @@ async def _call(plan: Plan, jobs: list[Job], judge: Judge | None) -> list[Outcom
         return _all(plan, jobs, f"returned {len(results)} results for a batch of {len(jobs)}", began)
     seconds = (time.perf_counter() - began) / len(jobs)
     return [checked(plan.name, plan.reward, value, job.text, seconds) for value, job in zip(results, jobs, strict=True)]
+
+
+def _off_the_clock(judge: Judge | None, clock: asyncio.Timeout) -> Judge | None:
+    """The judge, and where it keeps deadlines of its own, one for which the reward's clock stands still meanwhile.
+
+    A question may wait for its turn behind thousands of others, which says nothing about the reward.
+    """
+    return _Patient(judge, clock) if judge is not None and getattr(judge, "keeps_deadlines", False) else judge
+
+
+class _Patient:
+    def __init__(self, judge: Judge, clock: asyncio.Timeout) -> None:
+        self._judge, self._clock = judge, clock
+        self._asked = 0
+        self._left = 0.0
+
+    async def __call__(
+        self, template: JudgeTemplate, /, *, images: Sequence[str] = (), **slots: str | Sequence[str]
+    ) -> Verdict:
+        with self._stopped():
+            return await self._judge(template, images=images, **slots)
+
+    def __getattr__(self, name: str) -> Any:
+        """What else the judge has; where that asks a model, off the clock, too."""
+        found = getattr(self._judge, name)
+        return self._waiting(found) if name in _ASKING else found
+
+    def _waiting(self, question: Callable[..., Any]) -> Callable[..., Any]:
+        async def asked(*arguments: Any, **named: Any) -> Any:
+            with self._stopped():
+                return await question(*arguments, **named)
+
+        return asked
+
+    @contextmanager
+    def _stopped(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        if self._asked == 0:
+            self._left = (self._clock.when() or loop.time()) - loop.time()
+            self._clock.reschedule(None)
+        self._asked += 1
+        try:
+            yield
+        finally:
+            self._asked -= 1
+            if self._asked == 0 and not self._clock.expired():
+                self._clock.reschedule(loop.time() + max(self._left, 0.0))
 
 
 def _await(plan: Plan, jobs: list[Job], judge: Judge | None) -> Coroutine[Any, Any, Any]:

@@ -10,6 +10,8 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any
 
+from honewise.clients.budget import Spent
+from honewise.clients.ledger import CallRecord
 from honewise.contracts import Completion, Domain, Judge, Reward, Rubric, Scored
 from honewise.errors import UnknownName, UserError
 from honewise.host import PluginHost, get_host
@@ -80,6 +82,7 @@ class Scorer:
         self._plans = [self._plan(name) for name in order(self.rubric.terms, self.rubric.gates)]
         self._count = cores() if workers is None else workers
         self._pool: Pool | None = None
+        self._judge = judge
         self._loop = Loop(judge)
         self._phases: list[Phase] = []
         self._tallies = {name: Tally() for name in self.rubric.terms}
@@ -139,8 +142,24 @@ class Scorer:
         return {name: tally.stats() for name, tally in self._tallies.items()}
 
     def check_budget(self, scored: Sequence[Scored], max_unscored: float) -> None:
-        """Raise ``UnscoredBudgetExceeded``, with a table of reasons, where more than this share has no total."""
+        """Raise ``JudgeBudgetExceeded`` where the judge has used up what it may cost, and ``UnscoredBudgetExceeded``,
+        with a table of reasons, where more than this share has no total."""
+        if self._loop.stopped is not None:
+            raise self._loop.stopped
         check_budget(scored, max_unscored)
+
+    def take_calls(self) -> list[CallRecord]:
+        """What the judge was asked since the last time; nothing where it keeps no ledger."""
+        take = getattr(self._judge, "take_calls", None)
+        return [] if take is None else list(take())
+
+    def charge(self, calls: Sequence[CallRecord]) -> None:
+        """Count against the judge's budget what was asked in another process."""
+        charge = getattr(self._judge, "charge", None)
+        if charge is not None:
+            paid = [call for call in calls if call.source == "endpoint"]
+            tokens = sum(call.prompt_tokens + call.tokens for call in paid)
+            charge(Spent(len(paid), tokens, sum(call.cost for call in paid)))
 
     def _plan(self, name: str) -> Plan:
         reward, term = self._found[name].reward, self.rubric.term(name)

@@ -10,17 +10,28 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from honewise.errors import MissingExtra, Problem, RecipeError, RunError, UnscoredBudgetExceeded, UserError
+from honewise.errors import BudgetExceeded, MissingExtra, Problem, RecipeError, RunError, UserError
 from honewise.host import PluginHost
 from honewise.progress import Progress, Silent
-from honewise.recipes.schema import EvaluateStage, RlStage, SftStage
+from honewise.recipes.schema import (
+    DpoStage,
+    EvaluateStage,
+    PairsStage,
+    RewardModelStage,
+    RlStage,
+    SftStage,
+    Stage,
+)
 from honewise.runs import card, manifest
 from honewise.runs.follow import follow
 from honewise.runs.processes import Place, place
-from honewise.runs.run import Run
+from honewise.runs.run import Run, StageContext
 
+from .dpo import check_dpo_stage, run_dpo
 from .evaluate import run_evaluate
+from .pairs import check_pairs_stage, run_pairs
 from .recipe import read
+from .reward_model import check_reward_model_stage, run_reward_model
 from .rl import check_rl_stage, run_rl
 from .sft import check_sft_stage, run_sft
 from .workbench import Materials, Workbench, prepare
@@ -40,7 +51,7 @@ def run_recipe(
     """Read a recipe (a path or ``domain/name``), check all of it, and carry it out; returns the finished run, open.
 
     ``command`` is what a user would type again to go on. Raises ``RecipeError`` with every problem, ``RunError`` where
-    the run's name is taken by an unfinished run, and what stops a stage: ``UnscoredBudgetExceeded`` and
+    the run's name is taken by an unfinished run, and what stops a stage: ``BudgetExceeded`` and
     ``KeyboardInterrupt`` come with a checkpoint from which ``resume`` goes on.
     """
     progress = progress or Silent()
@@ -117,14 +128,25 @@ def _check_stages(bench: Workbench) -> None:
     for name, stage in bench.recipe.stages.items():
         ctx = bench.context(name, resume=False)
         try:
-            if isinstance(stage, SftStage):
-                check_sft_stage(stage, ctx)
-            elif isinstance(stage, RlStage):
-                check_rl_stage(bench, stage, ctx)
+            _check_stage(bench, stage, ctx)
         except UserError as error:
             problems.append(Problem(f"stages.{name}", str(error)))
     if problems:
         raise RecipeError(bench.recipe.name, problems)
+
+
+def _check_stage(bench: Workbench, stage: Stage, ctx: StageContext) -> None:
+    match stage:
+        case SftStage():
+            check_sft_stage(stage, ctx)
+        case PairsStage():
+            check_pairs_stage(bench, stage)
+        case DpoStage():
+            check_dpo_stage(stage, ctx)
+        case RewardModelStage():
+            check_reward_model_stage(stage, ctx)
+        case RlStage():
+            check_rl_stage(bench, stage, ctx)
 
 
 def _stages(bench: Workbench) -> None:
@@ -137,14 +159,15 @@ def _stages(bench: Workbench) -> None:
         if before is not None and before.state == "done":
             bench.progress.note(f"{name}: done before, {before.seconds:.0f} s")
             continue
-        if before is not None and bench.trains(name) and processes.share(bench.policy_folder(name).is_dir()):
-            store.set_stage(name, "done")  # killed after the policy was kept, before that was noted
+        if before is not None and processes.share(bench.kept(name)):
+            store.set_stage(name, "done")  # killed after the policy or model was kept, before that was noted
             continue
         ctx = bench.context(name, resume=before is not None)
         store.start_stage(name, stage.stage, position)
         try:
+            bench.begin(name)
             _stage(bench, stage, ctx)
-        except UnscoredBudgetExceeded as error:
+        except BudgetExceeded as error:
             store.set_stage(name, "stopped", reason=str(error))
             bench.run.finish("stopped")
             raise
@@ -161,13 +184,20 @@ def _stages(bench: Workbench) -> None:
         store.set_stage(name, "done")
 
 
-def _stage(bench: Workbench, stage: SftStage | RlStage | EvaluateStage, ctx: Any) -> None:
-    if isinstance(stage, SftStage):
-        run_sft(bench, stage, ctx)
-    elif isinstance(stage, RlStage):
-        run_rl(bench, stage, ctx)
-    else:
-        run_evaluate(bench, stage, ctx)
+def _stage(bench: Workbench, stage: Stage, ctx: StageContext) -> None:
+    match stage:
+        case SftStage():
+            run_sft(bench, stage, ctx)
+        case PairsStage():
+            run_pairs(bench, stage, ctx)
+        case DpoStage():
+            run_dpo(bench, stage, ctx)
+        case RewardModelStage():
+            run_reward_model(bench, stage, ctx)
+        case RlStage():
+            run_rl(bench, stage, ctx)
+        case EvaluateStage():
+            run_evaluate(bench, stage, ctx)
 
 
 def _free() -> None:

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .contract import check_domain, check_reward
+    from .endpoint import FakeEndpoint
     from .fakes import FakeJudge, JudgeCall
     from .public_data import data_slice
     from .rows import SampleRow, sample_rows
 
 __all__ = [
+    "FakeEndpoint",
     "FakeJudge",
     "JudgeCall",
     "SampleRow",
@@ -26,6 +28,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "FakeEndpoint": "endpoint",
     "FakeJudge": "fakes",
     "JudgeCall": "fakes",
     "SampleRow": "rows",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from honewise.contracts import JudgeTemplate, Verdict
@@ -19,7 +19,8 @@ class JudgeCall:
     """One question a judge was asked."""
 
     template: JudgeTemplate
-    slots: Mapping[str, str]
+    slots: Mapping[str, str | Sequence[str]]
+    images: tuple[str, ...] = ()
 
 
 class FakeJudge:
@@ -45,8 +46,10 @@ class FakeJudge:
         """Add ``replies`` to the end of the queue."""
         self.queue.extend(replies)
 
-    async def __call__(self, template: JudgeTemplate, /, **slots: str) -> Verdict:
-        self.calls.append(JudgeCall(template, dict(slots)))
+    async def __call__(
+        self, template: JudgeTemplate, /, *, images: Sequence[str] = (), **slots: str | Sequence[str]
+    ) -> Verdict:
+        self.calls.append(JudgeCall(template, dict(slots), tuple(images)))
         reply = self.queue.popleft() if self.queue else self.otherwise
         if reply is None:
             raise JudgeError(f"the fake judge has no reply left for {template.file} (call {len(self.calls)})")

@@ -22,9 +22,9 @@ LISTS = (
     "what is the {w} of {t} {1}?",
 )
 COUNTS = (
-    "how many {t} {1} are there?",
-    "count the {t} {1}",
     "show the number of {t} {1}",
+    "count the {t} {1}",
+    "how many {t} {1} are there?",
     "give me the count of {t} {1}",
 )
 AGGREGATES = {
