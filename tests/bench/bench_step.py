@@ -87,7 +87,7 @@ class Baton:
     """Made into a callback of transformers: a step begins when the parent says so, and its seconds are told."""
 
     def __init__(self) -> None:
-        self.began = 0.0
+        self.began = self.waited = 0.0
         self.norm = math.nan
         self.phases: dict[str, float] = {}
 
@@ -95,9 +95,11 @@ class Baton:
         if self.began:
             told = {"seconds": time.perf_counter() - self.began, "norm": self.norm, "phases": self.phases}
             print("\n@" + json.dumps(told), flush=True)
+        paused = time.perf_counter()
         if sys.stdin.readline() != "go\n":
             raise SystemExit(0)
         self.began = time.perf_counter()
+        self.waited = self.began - paused
 
 
 def listen(baton: Baton) -> None:
@@ -152,8 +154,9 @@ def run_ours(
     from honewise.models.policy import Policy
 
     def take(self: Any) -> dict[str, float]:
-        baton.phases = real(self)
-        return baton.phases
+        found = real(self)
+        baton.phases = {**found, "seconds/other": found["seconds/other"] - baton.waited}
+        return found
 
     real = phases.Phases.take
     phases.Phases.take = take  # type: ignore[method-assign]
