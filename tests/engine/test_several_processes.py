@@ -42,7 +42,8 @@ def apart(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> float:
 CASES = [
     pytest.param({"stage": {"prompts": 4, "trainer": SGD}}, id="grpo"),
     pytest.param({"stage": PPO}, id="ppo"),
-    pytest.param({"stage": {**PPO, "critic": {"kind": "trunk"}}, "lora": True}, id="ppo-lora-trunk", marks=pytest.mark.slow),
+    pytest.param({"stage": {**PPO, "critic": {"kind": "trunk"}}, "lora": True}, id="ppo-lora-trunk",
+                 marks=pytest.mark.slow),
     pytest.param({"stage": {**PPO, "trainer": {**PPO["trainer"], "loss_type": "dapo",
                                                "ddp_find_unused_parameters": False}}},
                  id="ppo-dapo-all-parameters-used", marks=pytest.mark.slow),
