@@ -68,6 +68,6 @@ def test_a_panel_in_a_recipe(tmp_path: Path) -> None:
     assert report["failed"] == {"strict": 0, "mild": 0}
     assert report["disagreement"] == pytest.approx(report["apart"]["strict"])
     card = (run.path / "card.md").read_text()
-    assert "judges strict `strict`, mild `mild`, by veto" in card
+    assert "a panel of strict `strict`, mild `mild`, by veto" in card
     assert "panel: 16 of 16 questions decided" in card
     run.close()

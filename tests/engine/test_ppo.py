@@ -54,9 +54,9 @@ def made(folder: Path, judge: Any, *, of: Policy | None = None, estimator: Any =
     setup = make_setup(ctx, spec, world.tasks(), judge, estimator, 1.0, policy=start)
     args = rl_arguments(ctx, spec)
     if args.beta and not start.adapted:
-        from honewise.engine.rl import _fix_reference
+        from honewise.engine.references import fix_reference
 
-        _fix_reference(ctx, start)
+        fix_reference(ctx, start)
     trainer = CreditTrainer(start.model, setup, args, start.tokenizer)
     trainer.eos_token_ids = [*trainer.eos_token_ids, *ENDS]
     trainer.current_gradient_accumulation_steps = 1

@@ -23,6 +23,7 @@ from honewise.recipes.schema import (
     RlStage,
     SftStage,
 )
+from honewise.recipes.sections import TrainingStage
 from honewise.runs.processes import place
 
 from .terminal import TerminalProgress, note, number, print_table, show
@@ -147,7 +148,7 @@ def _columns(numbers: Mapping[str, float]) -> dict[str, float]:
 def _plan(materials: Materials) -> None:
     recipe, rubric = materials.recipe, materials.scorer.rubric
     show(f"{recipe.name}: a run in {recipe.runs_dir}/, nothing has been done yet")
-    given = any(isinstance(stage, SftStage | RlStage) and stage.trainer for stage in recipe.stages.values())
+    given = any(isinstance(stage, TrainingStage) and stage.trainer for stage in recipe.stages.values())
     if given and importlib.util.find_spec("trl") is None:
         note("trainer: not checked, because TRL is not installed; run: pip install 'honewise[train]'")
     rows = [
@@ -290,7 +291,7 @@ def _summary(run: Run) -> None:
 def _report(run: Run) -> None:
     from honewise import report
 
-    page = report.write(run)
+    page = report.end(run, TerminalProgress())
     show()
     show(f"report: {page}")
     show(f"card:   {run.path / 'card.md'}")

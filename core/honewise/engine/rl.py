@@ -23,6 +23,7 @@ from honewise.runs.run import StageContext
 from .actor_critic import detach
 from .callbacks import Interrupt, StepMark, StepWriter, deferred_interrupt
 from .checkpoints import checkpoint_step, newest_checkpoint
+from .phases import PhaseClock
 from .references import fix_reference
 from .rl_setup import make_setup, refuse, rl_arguments
 from .setup import Scores
@@ -78,7 +79,8 @@ def train_rl(
         warnings.simplefilter("ignore", FutureWarning)
         trainer = CreditTrainer(policy.model, setup, args, policy.tokenizer)
         trainer.remove_callback(PrinterCallback)
-        for callback in (StepWriter(ctx, trainer.take_rows, trainer.take_calls), interrupt, mark):
+        writer = StepWriter(ctx, trainer.take_rows, trainer.take_calls, trainer.phases.take)
+        for callback in (PhaseClock(trainer.phases), writer, interrupt, mark):
             trainer.add_callback(callback)
         ctx.progress.start(ctx.stage, total=stage.steps)
         if checkpoint:

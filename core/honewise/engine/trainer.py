@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -26,16 +25,9 @@ from .credit import Decoded, decode
 from .losses import Losses, loss_mask
 from .objective import Batch, Objective, Targets
 from .order import EpochSampler, cut, unit_of
+from .phases import Timed
 from .processes import together
-from .rollouts import (
-    RolloutBatch,
-    TokenCredit,
-    components,
-    cost_credits,
-    group_credits,
-    token_credit,
-    totals_of,
-)
+from .rollouts import RolloutBatch, TokenCredit, components, cost_credits, group_credits, token_credit, totals_of
 from .setup import Scores, Setup
 from .sharing import SharedPrompts
 from .telling import Telling
@@ -46,7 +38,7 @@ _ROW_AVERAGED = ("grpo", "dr_grpo", "sapo", "luspo")
 """Losses that divide by the number of rows; the others divide by tokens, which masked rows have none of."""
 
 
-class CreditTrainer(Telling, Losses, ExactCheckpoints, ActorCritic, SharedPrompts, GRPOTrainer):
+class CreditTrainer(Timed, Telling, Losses, ExactCheckpoints, ActorCritic, SharedPrompts, GRPOTrainer):
     """GRPO in which every token has an advantage of its own, and PPO where the setup has a critic.
 
     The data set is made of ``setup.tasks``: a prompt and the number of its task. ``args`` is a ``GRPOConfig``.
@@ -88,9 +80,10 @@ class CreditTrainer(Telling, Losses, ExactCheckpoints, ActorCritic, SharedPrompt
         self, prompt_ids: Any, images: Any, multimodal_fields: Any, num_generations: int, has_tool_images: bool = False
     ) -> tuple[list[list[int]], None]:
         if not self._samples_itself(multimodal_fields):
-            return super()._generate_single_turn(
-                prompt_ids, images, multimodal_fields, num_generations, has_tool_images=has_tool_images
-            )
+            with self.phases("generate"):
+                return super()._generate_single_turn(
+                    prompt_ids, images, multimodal_fields, num_generations, has_tool_images=has_tool_images
+                )
         whole = len(prompt_ids) % num_generations == 0 and all(
             prompt_ids[i] == prompt_ids[i - i % num_generations] for i in range(len(prompt_ids))
         )
@@ -111,17 +104,18 @@ class CreditTrainer(Telling, Losses, ExactCheckpoints, ActorCritic, SharedPrompt
     def _sampled(
         self, prompts: Sequence[Sequence[int]], samples: int, temperature: float, seeds: Sequence[int]
     ) -> list[list[list[int]]]:
-        return generate(
-            self.accelerator.unwrap_model(self.model_wrapped),
-            prompts,
-            samples=samples,
-            temperature=temperature,
-            top_p=self.top_p,
-            max_new_tokens=self.max_completion_length,
-            stop=frozenset(self.eos_token_ids),
-            pad=self._tokenizer.pad_token_id,
-            seeds=seeds,
-        )
+        with self.phases("generate"):
+            return generate(
+                self.accelerator.unwrap_model(self.model_wrapped),
+                prompts,
+                samples=samples,
+                temperature=temperature,
+                top_p=self.top_p,
+                max_new_tokens=self.max_completion_length,
+                stop=frozenset(self.eos_token_ids),
+                pad=self._tokenizer.pad_token_id,
+                seeds=seeds,
+            )
 
     def _greedy(self, prompts: Sequence[Sequence[int]]) -> list[list[int]]:
         """The likeliest completion of each prompt; equal prompts are computed once."""
@@ -146,7 +140,6 @@ class CreditTrainer(Telling, Losses, ExactCheckpoints, ActorCritic, SharedPrompt
         completions: Any,  # noqa: ARG002
         completion_ids_list: Any,
     ) -> Tensor:
-        began = time.perf_counter()
         step, samples = self.state.global_step + 1, self._samples()
         first = self.accelerator.process_index * len(inputs)
         groups = [(first + i) // samples for i in range(len(inputs))]
@@ -154,12 +147,12 @@ class CreditTrainer(Telling, Losses, ExactCheckpoints, ActorCritic, SharedPrompt
         decoded = [decode(self._tokenizer, ids) for ids in completion_ids_list]
         rows = [self._row(*each) for each in zip(tasks, decoded, completion_ids_list, groups, strict=True)]
         greedy = self._greedy_rows(tasks, groups)
-        scored = self.setup.scorer.score([*rows, *greedy.values()], step=step)
+        with self.phases("score"):
+            scored = self.setup.scorer.score([*rows, *greedy.values()], step=step)
         best = dict(zip(greedy, scored[len(rows) :], strict=True))
         everyone = gather_object(scored[: len(rows)])
         self._batch = RolloutBatch(decoded, scored[: len(rows)], everyone)
         self._batch.greedy = [best[group] for group in groups] if best else []
-        self._batch.extra["seconds/scoring"] = time.perf_counter() - began
         self._keep_calls(self._batch)
         counted = [*everyone, *gather_object(list(best.values()))]
         together(lambda: self.setup.scorer.check_budget(counted, self.setup.max_unscored))
@@ -194,7 +187,10 @@ class CreditTrainer(Telling, Losses, ExactCheckpoints, ActorCritic, SharedPrompt
     # advantages
 
     def _generate_and_score_completions(self, inputs: Any) -> dict[str, Any]:
-        began = time.perf_counter()
+        with self.phases("credit"):
+            return self._rolled_out(inputs)
+
+    def _rolled_out(self, inputs: Any) -> dict[str, Any]:
         mode = "train" if self.model.training else "eval"
         out: dict[str, Any] = super()._generate_and_score_completions(inputs)
         batch = self._batch
@@ -215,7 +211,6 @@ class CreditTrainer(Telling, Losses, ExactCheckpoints, ActorCritic, SharedPrompt
         out["advantages"] = targets.advantages[mine, :width].to(out["completion_ids"].device, torch.float32)
         if targets.returns is not None:
             self._keep_targets(out, targets, mine)
-        batch.extra["seconds/rollouts"] = time.perf_counter() - began
         self._note(batch, everyone, targets.advantages, mode, targets.numbers)
         if mode == "train":
             self._keep_rows(inputs, batch, own, targets.advantages[mine, :width], self._samples())
