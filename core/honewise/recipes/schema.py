@@ -15,6 +15,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 from .judging import JudgeSpec
 from .policy_gradient import ConstraintSpec, CriticSpec, InvarianceSpec, KlSpec, ShapingSpec, with_estimator
 from .preference import DpoStage, PairsStage, RewardModelStage
+from .revising import ReviseStage
 from .sections import BASE, Count, LoraSpec, Name, Positive, Section, Share, TrainingStage, as_seconds
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "PairsStage",
     "PolicySpec",
     "Recipe",
+    "ReviseStage",
     "RewardModelStage",
     "RewardSpec",
     "RlStage",
@@ -282,12 +284,14 @@ class EvaluateStage(Section):
 
 
 Stage = Annotated[
-    SftStage | PairsStage | DpoStage | RewardModelStage | RlStage | EvaluateStage, Field(discriminator="stage")
+    SftStage | PairsStage | ReviseStage | DpoStage | RewardModelStage | RlStage | EvaluateStage,
+    Field(discriminator="stage"),
 ]
 
 KINDS: Mapping[str, type[Section]] = {
     "sft": SftStage,
     "pairs": PairsStage,
+    "revise": ReviseStage,
     "dpo": DpoStage,
     "reward-model": RewardModelStage,
     "rl": RlStage,
