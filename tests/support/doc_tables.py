@@ -42,6 +42,7 @@ SECTIONS = {
     "SftStage": "stages.NAME, kind sft",
     "PairsStage": "stages.NAME, kind pairs",
     "SourceSpec": "stages.NAME.sources.NAME",
+    "ReviseStage": "stages.NAME, kind revise",
     "DpoStage": "stages.NAME, kind dpo",
     "RoundsSpec": "stages.NAME.rounds",
     "RewardModelStage": "stages.NAME, kind reward-model",

@@ -19,6 +19,7 @@ from honewise.recipes.schema import (
     PairsStage,
     PolicySpec,
     Recipe,
+    ReviseStage,
     RewardModelStage,
     RlStage,
     SftStage,
@@ -191,6 +192,8 @@ def _what(recipe: Recipe, name: str) -> str:
         return _measured(stage)
     elif isinstance(stage, PairsStage):
         return _paired(stage)
+    elif isinstance(stage, ReviseStage):
+        return f"{stage.of or 'the last policy'}: {stage.rounds} rounds by {stage.constitution}"
     else:
         text = _on_pairs(stage)
     options = _options(stage.trainer)

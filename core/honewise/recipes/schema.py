@@ -23,6 +23,7 @@ from .policy_gradient import (
     with_estimator,
 )
 from .preference import DpoStage, PairsStage, RewardModelStage
+from .revising import ReviseStage
 from .sections import BASE, Count, LoraSpec, Name, Positive, Section, Share, TrainingStage, as_seconds
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "PairsStage",
     "PolicySpec",
     "Recipe",
+    "ReviseStage",
     "RewardModelStage",
     "RewardSpec",
     "RlStage",
@@ -298,12 +300,14 @@ class EvaluateStage(Section):
 
 
 Stage = Annotated[
-    SftStage | PairsStage | DpoStage | RewardModelStage | RlStage | EvaluateStage, Field(discriminator="stage")
+    SftStage | PairsStage | ReviseStage | DpoStage | RewardModelStage | RlStage | EvaluateStage,
+    Field(discriminator="stage"),
 ]
 
 KINDS: Mapping[str, type[Section]] = {
     "sft": SftStage,
     "pairs": PairsStage,
+    "revise": ReviseStage,
     "dpo": DpoStage,
     "reward-model": RewardModelStage,
     "rl": RlStage,
