@@ -77,7 +77,9 @@ class RecordingJudge:
         self._judge = judge
         self.calls: list[tuple[JudgeTemplate, frozenset[str]]] = []
 
-    async def __call__(self, template: JudgeTemplate, /, *, images: Sequence[str] = (), **slots: str) -> Verdict:
+    async def __call__(
+        self, template: JudgeTemplate, /, *, images: Sequence[str] = (), **slots: str | Sequence[str]
+    ) -> Verdict:
         self.calls.append((template, frozenset(slots)))
         # A judge of a plugin's own tests may know nothing of pictures, and need not where there are none.
         return await (self._judge(template, images=images, **slots) if images else self._judge(template, **slots))

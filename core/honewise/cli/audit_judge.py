@@ -81,7 +81,8 @@ def judge(
     note(f"{data}: read as {found.format}, {len(found)} pairs")
     settings = JudgeSettings(unit=unit, min_ratio=min_ratio, rounds=rounds, seed=seed)
     with judging(ask) as asked:
-        name = asked.client.backend.model if asked is not None else ""
+        members = asked.members.values() if asked is not None else ()
+        name = ", ".join(member.client.backend.model for member in members)
         audited = audit_judge(
             found,
             asked,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
+from typing import Any
 
 from . import manifest
 from .disclosure import Field, fields, judge_name, policy_name
+from .preferences import sentences
 from .run import Run
 from .summary import comparisons, results
 
@@ -39,6 +41,9 @@ def _lines(run: Run) -> Iterator[str]:
     if spent.calls:
         cost = f", cost {spent.cost:.4g}" if spent.cost else ""
         yield f"- judge, {judge_name(recipe.judge)}: {spent.calls} calls, {spent.tokens} tokens{cost}"
+    yield from _panel(facts.get("panel", []))
+    for sentence in sentences(run.store):
+        yield f"- {sentence}"
     for stage in run.store.stages():
         if stage.kind == "evaluate" and run.store.evaluations(stage.stage):
             yield from _tables(run, stage.stage)
@@ -63,6 +68,19 @@ def _disclosed(told: Sequence[Field]) -> Iterator[str]:
 
 def _undone(how: str) -> str:
     return f"{NOT_DONE}: {how}" if how else NOT_DONE
+
+
+def _panel(goes: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """How several judges got on with one another, each time that the run was begun or resumed."""
+    for each in goes:
+        apart = ", ".join(f"{name} {value:.3g}" for name, value in each["apart"].items())
+        failed = {name: count for name, count in each["failed"].items() if count}
+        silent = f"; without an answer: {', '.join(f'{n} {count}' for n, count in failed.items())}" if failed else ""
+        yield (
+            f"- panel: {each['decided']} of {each['questions']} questions decided; two judges differ by"
+            f" {each['disagreement']:.3g} on average, each from the others by {apart}; majorities ran in a circle"
+            f" {each['cycles']} times{silent}"
+        )
 
 
 def _tables(run: Run, stage: str) -> Iterator[str]:

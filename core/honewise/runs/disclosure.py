@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
-from honewise.recipes.judging import JudgeSpec
+from honewise.recipes.judging import JudgeSpec, MemberSpec
 from honewise.recipes.schema import PolicySpec
 
 from . import kept, manifest
@@ -250,7 +250,11 @@ def _source(spec: PolicySpec) -> str:
     return f"{spec.hub or spec.path}" + (f" at {spec.revision}" if spec.revision else "")
 
 
-def judge_name(spec: JudgeSpec | None) -> str:
+def judge_name(spec: MemberSpec | None) -> str:
+    """The model that judges; of a panel every member, and how they decide."""
+    if isinstance(spec, JudgeSpec) and spec.panel is not None:
+        members = ", ".join(f"{name} {judge_name(member)}" for name, member in spec.panel.items())
+        return f"a panel of {members}, by {spec.vote.rule} (rankings by {spec.vote.ranking})"
     local = spec.local if spec is not None else None
     name = (spec.model if spec is not None else None) or (local and (local.path or local.hub))
     return f"`{name}`" if name else "the policy with its adapter off"
