@@ -17,6 +17,7 @@ from synthetic_run import cell, fill, make_run, scored
 from honewise import report
 from honewise.checks import RunSettings
 from honewise.errors import UnknownName
+from honewise.progress import Silent
 from honewise.report.audit import audit_run
 from honewise.report.ending import keep_audit, known
 from honewise.runs.card import NOT_DONE
@@ -213,8 +214,19 @@ def test_a_broken_audit_file_does_no_harm(tmp_path: Path) -> None:
 
 
 def test_the_end_of_a_run_audits_it(tmp_path: Path) -> None:
+    class Told(Silent):
+        def __init__(self) -> None:
+            self.notes: list[str] = []
+
+        def note(self, line: str) -> None:
+            self.notes.append(line)
+
+    told = Told()
     with fill_audited(tmp_path) as run:
-        page = report.end(run)
+        page = report.end(run, told)
+        assert len(told.notes) == 1
+        assert "proxy_against_verifier (rl)" in told.notes[0]
+        assert f"honewise audit run {run.path}" in told.notes[0]
         assert page.is_file()
         assert (run.path / "audits" / "run-made.json").is_file()
         assert not fields_of(run.path)["signs of reward hacking"].startswith(NOT_DONE)
