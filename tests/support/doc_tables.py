@@ -55,6 +55,7 @@ SECTIONS = {
     "KlSpec": "stages.NAME.kl",
     "ShapingSpec": "stages.NAME.shaping",
     "DynamicSpec": "stages.NAME.dynamic",
+    "StopSpec": "stages.NAME.stop",
     "ConstraintSpec": "stages.NAME.constraints.NAME",
     "InvarianceSpec": "stages.NAME.invariance",
     "EvaluateStage": "stages.NAME, kind evaluate",

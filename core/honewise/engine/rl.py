@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from honewise.runs.run import StageContext
 from .actor_critic import detach
 from .callbacks import Interrupt, StepMark, StepWriter, deferred_interrupt
 from .checkpoints import checkpoint_step, newest_checkpoint
+from .held_out import HeldOut, Look
 from .phases import PhaseClock
 from .references import fix_reference
 from .rl_setup import make_setup, refuse, rl_arguments
@@ -60,11 +61,13 @@ def train_rl(
     *,
     max_unscored: float = 1.0,
     critic_start: Path | None = None,
+    look: Callable[[int], Look] | None = None,
 ) -> Trained:
     """Train ``policy`` in place on ``tasks``; with ``ctx.resume``, on from the newest complete checkpoint.
 
     ``policy`` is the one that the stage starts from, on a resume as well; ``critic_start`` is the folder of the reward
-    model that a critic's trunk starts from, where the stage names one. Steps and their completions go to the store; a
+    model that a critic's trunk starts from, where the stage names one; ``look`` measures the policy on held-out tasks,
+    where the stage has ``stop``. Steps and their completions go to the store; a
     critic is left in the stage's folder ``critic``. A Ctrl-C ends the step, writes a checkpoint and is raised; so is
     ``BudgetExceeded``. Raises ``UserError`` where arguments, estimator and placement do not fit together.
     """
@@ -80,9 +83,10 @@ def train_rl(
         warnings.simplefilter("ignore", FutureWarning)
         trainer = CreditTrainer(policy.model, setup, args, policy.tokenizer)
         trainer.remove_callback(PrinterCallback)
-        writer = StepWriter(ctx, trainer.take_rows, trainer.take_calls, trainer.phases.take)
-        for callback in (PhaseClock(trainer.phases), writer, interrupt, mark):
-            trainer.add_callback(callback)
+        held_out = _held_out(ctx, stage, look)
+        for callback in (PhaseClock(trainer.phases), held_out, _writer(ctx, trainer, held_out), interrupt, mark):
+            if callback is not None:
+                trainer.add_callback(callback)
         shared = trainer.shared_prompts() if stage.shared_prefix == "auto" else contextlib.nullcontext()
         ctx.progress.start(ctx.stage, total=stage.steps)
         if checkpoint:
@@ -98,10 +102,31 @@ def train_rl(
             ctx.store.write_calls(ctx.stage, trainer.state.global_step + 1, trainer.take_calls())
             ctx.progress.done()
     _leave_critic(trainer, ctx)
+    if held_out is not None:
+        held_out.bring_back(trainer.model)
     policy.path = None
     policy.model.eval()
     last = ctx.store.metrics(ctx.stage).get(trainer.state.global_step, {})
     return Trained(trainer.state.global_step, time.perf_counter() - began, reference, last)
+
+
+def _held_out(ctx: StageContext, stage: RlStage, look: Callable[[int], Look] | None) -> HeldOut | None:
+    if stage.stop is None or look is None:
+        return None
+    made = HeldOut(stage.stop, look, ctx.folder, first=ctx.place.first, note=ctx.progress.note)
+    made.restore(ctx.store.metrics(ctx.stage))
+    return made
+
+
+def _writer(ctx: StageContext, trainer: CreditTrainer, held_out: HeldOut | None) -> StepWriter:
+    if held_out is None:
+        return StepWriter(ctx, trainer.take_rows, trainer.take_calls, trainer.phases.take)
+    return StepWriter(
+        ctx,
+        trainer.take_rows,
+        lambda: [*trainer.take_calls(), *held_out.take_calls()],
+        lambda: trainer.phases.take() | held_out.take(),
+    )
 
 
 def check_rl(

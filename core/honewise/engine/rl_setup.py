@@ -134,6 +134,14 @@ def make_setup(
     )
     _check_constraints(setup)
     _check_dynamic(setup)
+    if stage.stop is not None:
+        allowed = [
+            "total",
+            *(["correct"] if scorer.rubric.correct else []),
+            *(f"reward/{n}" for n in scorer.rubric.terms),
+        ]
+        if stage.stop.by not in allowed:
+            raise UserError(f"stop.by: no {stage.stop.by!r}{near(stage.stop.by, allowed)}")
     return setup
 
 

@@ -20,6 +20,7 @@ from .policy_gradient import (
     InvarianceSpec,
     KlSpec,
     ShapingSpec,
+    StopSpec,
     with_estimator,
 )
 from .preference import DpoStage, PairsStage, RewardModelStage
@@ -251,6 +252,8 @@ class RlStage(TrainingStage):
     chunks: Positive = 1
     """Parts in which a step's completions are sampled, by whole tasks; each is scored while the next is sampled, which
     pays where a judge is slow."""
+    stop: StopSpec | None = None
+    """End early, by held-out tasks; left out, all `steps` are done and the last policy is kept."""
     shared_prefix: Literal["auto", "off"] = "auto"
     """In training, compute a prompt once for all of its completions, as sampling does: where the model allows it and
     the numbers of its first batch agree (`auto`), or never (`off`)."""
