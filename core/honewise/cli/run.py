@@ -60,6 +60,9 @@ def run(
 ) -> None:
     """Run a recipe: train, evaluate, report.
 
+    Its stages are done in order, each of one kind: sft, pairs, dpo, reward-model, rl, evaluate. Every key of them is in
+    the schema, honewise recipe --schema.
+
     All of the recipe is checked before anything begins. The run stands in runs/NAME; a finished name gets -2, and
     nothing is overwritten. Ctrl-C saves a checkpoint; --resume goes on from it as if nothing had happened.
 
