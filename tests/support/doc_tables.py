@@ -51,6 +51,7 @@ SECTIONS = {
     "CriticSpec": "stages.NAME.critic",
     "KlSpec": "stages.NAME.kl",
     "ShapingSpec": "stages.NAME.shaping",
+    "DynamicSpec": "stages.NAME.dynamic",
     "ConstraintSpec": "stages.NAME.constraints.NAME",
     "InvarianceSpec": "stages.NAME.invariance",
     "EvaluateStage": "stages.NAME, kind evaluate",

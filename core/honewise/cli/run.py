@@ -291,7 +291,7 @@ def _summary(run: Run) -> None:
 def _report(run: Run) -> None:
     from honewise import report
 
-    page = report.write(run)
+    page = report.end(run, TerminalProgress())
     show()
     show(f"report: {page}")
     show(f"card:   {run.path / 'card.md'}")

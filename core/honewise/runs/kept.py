@@ -16,7 +16,7 @@ FOLDER = "audits"
 
 
 def keep(run: Path, kind: str, source: str, result: Mapping[str, Any]) -> Path:
-    """Keep what an audit of ``kind`` (``judge``, ``rewards``) found about ``source``, in place of an earlier one."""
+    """Keep what an audit (``judge``, ``rewards``, ``run``) found of ``source``, in place of an earlier result."""
     name = re.sub(r"[^a-z0-9]+", "-", Path(source).name.casefold()).strip("-") or "it"
     folder = run / FOLDER
     folder.mkdir(exist_ok=True)
