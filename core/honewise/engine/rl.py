@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 import warnings
 from collections.abc import Mapping, Sequence
@@ -26,7 +27,7 @@ from .checkpoints import checkpoint_step, newest_checkpoint
 from .phases import PhaseClock
 from .references import fix_reference
 from .rl_setup import make_setup, refuse, rl_arguments
-from .setup import Scores
+from .setup import RolloutScores
 from .trainer import CreditTrainer
 
 __all__ = ["CRITIC_FOLDER", "Trained", "check_rl", "rl_arguments", "train_rl"]
@@ -54,7 +55,7 @@ def train_rl(
     stage: RlStage,
     policy: Policy,
     tasks: Sequence[Task],
-    scorer: Scores,
+    scorer: RolloutScores,
     estimator: Estimator,
     *,
     max_unscored: float = 1.0,
@@ -82,11 +83,12 @@ def train_rl(
         writer = StepWriter(ctx, trainer.take_rows, trainer.take_calls, trainer.phases.take)
         for callback in (PhaseClock(trainer.phases), writer, interrupt, mark):
             trainer.add_callback(callback)
+        shared = trainer.shared_prompts() if stage.shared_prefix == "auto" else contextlib.nullcontext()
         ctx.progress.start(ctx.stage, total=stage.steps)
         if checkpoint:
             ctx.progress.advance(checkpoint_step(checkpoint))
         try:
-            with deferred_interrupt(interrupt, ctx.progress), trainer.shared_prompts():
+            with deferred_interrupt(interrupt, ctx.progress), shared:
                 trainer.go_on(checkpoint, done=checkpoint is not None and checkpoint_step(checkpoint) >= stage.steps)
         except BudgetExceeded:
             _save_before_stopping(trainer, mark)
@@ -102,7 +104,9 @@ def train_rl(
     return Trained(trainer.state.global_step, time.perf_counter() - began, reference, last)
 
 
-def check_rl(ctx: StageContext, stage: RlStage, tasks: Sequence[Task], scorer: Scores, estimator: Estimator) -> None:
+def check_rl(
+    ctx: StageContext, stage: RlStage, tasks: Sequence[Task], scorer: RolloutScores, estimator: Estimator
+) -> None:
     """Raise the ``UserError`` that ``train_rl`` would, before a model is loaded or an earlier stage is run."""
     refuse(rl_arguments(ctx, stage), make_setup(ctx, stage, tasks, scorer, estimator, 1.0), stage)
 

@@ -13,6 +13,7 @@ __all__ = [
     "ALGORITHMS",
     "ConstraintSpec",
     "CriticSpec",
+    "DynamicSpec",
     "InvarianceSpec",
     "KlSpec",
     "ShapingSpec",
@@ -125,3 +126,17 @@ class InvarianceSpec(Section):
     """What groups tasks: a key of their `meta`, else of their `inputs`."""
     coef: Above
     """Punishment for the variance between the groups' mean rewards."""
+
+
+class DynamicSpec(Section):
+    """Dynamic sampling (DAPO): groups whose completions are all correct, or all wrong, are replaced by those of other
+    tasks. Needs a rubric that says what is correct."""
+
+    rounds: Positive = 3
+    """Rounds of replacing in a step; where groups are missing after the last, those that were to be replaced stay."""
+    most: Positive | None = None
+    """Tasks tried in a round, in each process; left out, as many as a step has."""
+    low: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """A group stays where more than this share of it is correct ..."""
+    high: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """... and less than this."""

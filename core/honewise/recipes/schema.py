@@ -13,7 +13,15 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from .judging import JudgeSpec
-from .policy_gradient import ConstraintSpec, CriticSpec, InvarianceSpec, KlSpec, ShapingSpec, with_estimator
+from .policy_gradient import (
+    ConstraintSpec,
+    CriticSpec,
+    DynamicSpec,
+    InvarianceSpec,
+    KlSpec,
+    ShapingSpec,
+    with_estimator,
+)
 from .preference import DpoStage, PairsStage, RewardModelStage
 from .revising import ReviseStage
 from .sections import BASE, Count, LoraSpec, Name, Positive, Section, Share, TrainingStage, as_seconds
@@ -238,6 +246,14 @@ class RlStage(TrainingStage):
     """Costs by the rubric's name for them."""
     invariance: InvarianceSpec | None = None
     """Train groups of tasks to fare alike."""
+    dynamic: DynamicSpec | None = None
+    """Replace groups that teach nothing by those of other tasks."""
+    chunks: Positive = 1
+    """Parts in which a step's completions are sampled, by whole tasks; each is scored while the next is sampled, which
+    pays where a judge is slow."""
+    shared_prefix: Literal["auto", "off"] = "auto"
+    """In training, compute a prompt once for all of its completions, as sampling does: where the model allows it and
+    the numbers of its first batch agree (`auto`), or never (`off`)."""
 
     _estimator = model_validator(mode="before")(with_estimator)
 
