@@ -109,6 +109,7 @@ def test_what_is_wrong_is_told_before_anything_is_done(recipe: Path) -> None:
     for override, why in [
         ("judge=null", r"stages\.revise: needs a judge"),
         ("stages.revise.constitution=none.yaml", "none.yaml"),
+        ("stages.learn.on=best", r"stages\.learn\.on: revisions have no score"),
         ("stages.revise.of=later", r"stages\.revise\.of: no earlier stage that trains 'later'"),
     ]:
         with pytest.raises(RecipeError, match=why):

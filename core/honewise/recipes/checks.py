@@ -131,6 +131,8 @@ def _stages(stages: Mapping[str, Any], raw: Mapping[str, Any]) -> Iterator[Probl
         if kind == "sft":
             writers = [*policies, *(other for other in earlier if kinds.get(other) in ("pairs", "revise"))]
             yield from _sft(stage, path, earlier, writers)
+            if stage.get("on") == "best" and kinds.get(str(stage.get("of"))) == "revise":
+                yield Problem(f"{path}.on", "revisions have no score to be best by; take on: answers")
         if kind is not None:
             yield from pair_stage_problems(name, stage, kinds, policies, earlier)
         if kind == "dpo":

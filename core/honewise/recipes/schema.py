@@ -196,7 +196,7 @@ class SftStage(TrainingStage):
     completions of each task, by the rubric's total."""
     of: str | None = None
     """Who wrote the answers, for `answers` and `best`: an earlier stage that trains, `base`, a folder or hub id of a
-    model, a file of completions, or an earlier `pairs` stage, whose completions and scores are taken as they are."""
+    model, a file of completions, or an earlier `pairs` or `revise` stage, whose texts are taken as they are."""
     n: Positive | None = None
     """Completions sampled of each task; left out, 8 for `best` and the likeliest one for `answers`."""
     temperature: Annotated[float, Field(ge=0)] | None = None
