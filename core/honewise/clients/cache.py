@@ -12,6 +12,7 @@ import json
 import os
 import sqlite3
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -78,6 +79,7 @@ class Cache:
         self.path = Path(path).expanduser() if path else default_path()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="honewise-judge-cache")
         self._db: sqlite3.Connection | None = None
+        self._unwritten: deque[Sequence[Any]] = deque()
         try:
             self._thread.submit(self._open).result()
         except (sqlite3.DatabaseError, OSError) as error:
@@ -99,7 +101,8 @@ class Cache:
         size = _OVERHEAD + len(reply.text.encode("utf-8")) + len((told or "").encode("utf-8"))
         row = (key, identity, template, template_hash, reply.text, reply.prompt_tokens, reply.tokens,
                int(reply.truncated), told, cost, time.time(), time.time(), size)  # fmt: skip
-        await self._away(lambda: self._put(row))
+        self._unwritten.append(row)
+        await self._away(self._write)
 
     def summary(self, **which: Any) -> list[CacheEntry]:
         """What is kept, by model and template, the largest first; ``which`` as in ``prune``."""
@@ -178,9 +181,19 @@ class Cache:
         )
         return Generation(row[0], row[1], row[2], bool(row[3]), logprobs), float(row[5])
 
-    def _put(self, row: Sequence[Any]) -> None:
-        with _patient_turn(self._connection):
-            self._connection.execute(f"INSERT OR IGNORE INTO replies VALUES ({', '.join('?' * 13)})", row)
+    def _write(self) -> None:
+        """All that waits to be written, in one turn: many replies at a time cost one visit to the disk."""
+        rows = []
+        while self._unwritten:
+            rows.append(self._unwritten.popleft())
+        if not rows:
+            return
+        try:
+            with _patient_turn(self._connection):
+                self._connection.executemany(f"INSERT OR IGNORE INTO replies VALUES ({', '.join('?' * 13)})", rows)
+        except BaseException:
+            self._unwritten.extendleft(reversed(rows))
+            raise
 
     def _prune(self, largest: int | None, **which: Any) -> int:
         where, values = _where(**which)

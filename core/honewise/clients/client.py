@@ -151,7 +151,7 @@ class Client:
             return _Answer(kept, record)
         asked = time.monotonic()
         try:
-            reply = await self._obtain(desk.limiter, request, record)
+            reply = await self._obtain(desk.limiter, key, request, record)
         except JudgeBudgetExceeded as error:
             record.source, record.reason = "refused", str(error)
             raise
@@ -162,11 +162,11 @@ class Client:
             record.waited = max(0.0, time.monotonic() - asked - record.seconds)
         record.source, record.reply = "endpoint", reply.text
         record.prompt_tokens, record.tokens, record.cost = reply.prompt_tokens, reply.tokens, self.prices.cost(reply)
-        await self._keep(key, request, reply, record.cost)
         return _Answer(reply, record)
 
-    async def _obtain(self, limiter: Limiter, request: Request, record: CallRecord) -> Generation:
-        """Attempts, until one succeeds or there is no point in another. A wait between two holds no place."""
+    async def _obtain(self, limiter: Limiter, key: str, request: Request, record: CallRecord) -> Generation:
+        """Attempts, until one succeeds or there is no point in another. A wait between two holds no place; an answer
+        holds it until it is kept, so that whoever is killed loses no more than its calls under way."""
         patience = self.patience
         let_out = failing = None
         reached = 0
@@ -178,10 +178,13 @@ class Client:
                     record.attempts += 1
                     left = let_out + patience.deadline - time.monotonic()
                     try:
-                        return await self._attempt(request, min(patience.timeout, max(left, 0.01)))
+                        reply = await self._attempt(request, min(patience.timeout, max(left, 0.01)))
                     except CallFailed as failure:
                         slot.overloaded = failure.overloaded
                         failed = failure
+                    else:
+                        await self._keep(key, request, reply)
+                        return reply
                 failing = failing or time.monotonic()
                 reached += not failed.down
                 wait = self._wait(failed, record.attempts, reached, let_out)
@@ -247,13 +250,13 @@ class Client:
             return None
         return None if found is None else found[0]
 
-    async def _keep(self, key: str, request: Request, reply: Generation, cost: float) -> None:
+    async def _keep(self, key: str, request: Request, reply: Generation) -> None:
         if self.cache is None or not self._cache_works:
             return
         try:
             await self.cache.put(
                 key, reply, identity=self.backend.identity, template=request.template,
-                template_hash=request.template_hash, cost=cost,
+                template_hash=request.template_hash, cost=self.prices.cost(reply),
             )  # fmt: skip
         except sqlite3.Error as error:
             self._lose_cache(error)
