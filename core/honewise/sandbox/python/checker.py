@@ -6,11 +6,11 @@ import ast
 import builtins
 import importlib
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from types import CodeType
 from typing import Any
 
-from .peer import Peer
+from .peer import Gone, Peer
 from .running import Found, parsed, run_code
 
 __all__ = ["check"]
@@ -32,31 +32,29 @@ def check(request: Mapping[str, Any], peer: Peer, say: Callable[..., None]) -> N
             return
         codes.append(code)
     entry = request["entry_point"]
-    names |= _of_the_program(peer, request["tests"], names, entry)
+    missing = _missing(request["tests"], names)
+    names |= {name: importlib.import_module(name) for name in sorted(missing & sys.stdlib_module_names)}
+    say("ready")  # from here on the program has a part in what comes
+    wanted = [entry] if entry else _defined(peer, sorted(missing - names.keys()))
+    names |= {name: _proxy(peer, name) for name in wanted}
     for index, code in enumerate(codes):
-        peer.by_objects = False
         result = run_code(code, dict(names))
         if peer.gone:
             result = Found("crashed", "the program ended before the test did")
-        say("test", index, *result, peer.by_objects)
+        say("test", index, *result)
 
 
-def _of_the_program(peer: Peer, tests: Sequence[str], names: Mapping[str, Any], entry: str | None) -> dict[str, Any]:
-    """What the tests need and have not: modules of the standard library, and functions of the program."""
-    missing = _missing(tests, names)
-    found: dict[str, Any] = {}
-    for name in sorted(missing & sys.stdlib_module_names):
-        found[name] = importlib.import_module(name)
-    wanted = sorted(missing - found.keys())
-    theirs = peer.ask("names", wanted) if wanted else []
-    for name in {*(str(each) for each in theirs if each in wanted), *([entry] if entry else [])}:
-        found[name] = _proxy(peer, name, by_objects=entry not in (None, name))
-    return found
+def _defined(peer: Peer, names: list[str]) -> list[str]:
+    """Of ``names``, those that the program says it defines."""
+    try:
+        theirs = peer.ask("names", names) if names else []
+    except Gone:
+        return []
+    return [name for name in names if isinstance(theirs, list) and name in theirs]
 
 
-def _proxy(peer: Peer, name: str, *, by_objects: bool) -> Callable[..., Any]:
+def _proxy(peer: Peer, name: str) -> Callable[..., Any]:
     def function(*arguments: Any, **keywords: Any) -> Any:
-        peer.by_objects |= by_objects
         return peer.call(name, arguments, keywords)
 
     function.__name__ = function.__qualname__ = name

@@ -1,23 +1,33 @@
-"""What the child for one program does to itself, for good, before it reads the program."""
+"""What the server does to itself once, and each child to itself before it reads its program. For good, both.
+
+Three things keep a program in: Landlock (no file but its own folder and Python's), seccomp (no socket, no process, no
+signal, see ``filters``), and, where the kernel allows them, namespaces without a network and a user of its own.
+"""
 
 from __future__ import annotations
 
-import contextlib
 import os
 import resource
+import signal
+import socket
+import stat
 import struct
-from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import NamedTuple
 
+from honewise.errors import SandboxError
+
 from . import filters, kernel
-from .tree import readable
-from .world import OWN_PIDS, OWN_ROOT, OWN_USER, OWN_USERS, World
+from .boxes import Boxes, python_folders, readable
 
-__all__ = ["LANDLOCK", "LIMITS_BYTES", "PRIVILEGES", "SECCOMP", "Fence", "Limits", "confine", "steps"]
+__all__ = ["LANDLOCK", "LIMITS_BYTES", "SECCOMP", "Fence", "Limits"]
 
-LANDLOCK, SECCOMP, PRIVILEGES = "landlock", "seccomp", "no privileges"
-_LAYOUT = struct.Struct("=dQQQIIII")
+LANDLOCK, SECCOMP, NAMESPACES, USER, PRIVILEGES = "landlock", "seccomp", "namespaces", "user", "privileges"
+_ALL = (LANDLOCK, SECCOMP, NAMESPACES, USER, PRIVILEGES)
+_LAYOUT = struct.Struct("=dQQQIII")
+_OWN_USERS = 1_000_000_000
+_OTHERS = 4
+"""Tasks of the same user: the program itself, the one in the other box, and the server's."""
 
 
 class Limits(NamedTuple):
@@ -30,7 +40,6 @@ class Limits(NamedTuple):
     folder_files: int
     open_files: int
     threads: int
-    processes: int
 
     def pack(self) -> bytes:
         return _LAYOUT.pack(*self)
@@ -41,102 +50,157 @@ class Limits(NamedTuple):
 
 
 LIMITS_BYTES = _LAYOUT.size
+_TRIAL = Limits(5.0, 256 << 20, 1 << 20, 1 << 20, 64, 64, 8)
 
 
-@dataclass
 class Fence:
-    """What the children of one server need to know to confine themselves; the same for all of them."""
+    """What is in force for the children of this server (``why`` holds a reason for what is not), and how to get in.
 
-    world: World
-    without: Collection[str]
-    mapped: int
-    """Bytes of address space that the server has mapped, on top of which a program may use its memory."""
-    has: set[str] = field(default_factory=set)
-    why: dict[str, str] = field(default_factory=dict)
-    _readable: list[str] = field(default_factory=list)
-    _rules: dict[tuple[str, bool], int] = field(default_factory=dict)
-    _filters: dict[bool, bytes] = field(default_factory=dict)
+    Made while the process has one thread, below the folder ``base``. ``without`` names what to leave out.
+    """
 
-    def __post_init__(self) -> None:
-        possible = {
-            LANDLOCK: (kernel.LINUX and kernel.landlock_abi() > 0, "this kernel has none"),
-            SECCOMP: (kernel.MACHINE in filters.SUPPORTED, "only on Linux on x86_64 and aarch64"),
-            PRIVILEGES: (kernel.LINUX, "there is no such switch on this system"),
-        }
-        for name, (there, reason) in possible.items():
-            if there and name not in self.without:
-                self.has.add(name)
-            else:
-                self.why[name] = reason if not there else "switched off"
-        if LANDLOCK in self.has:
-            self._readable = ["/"] if OWN_ROOT in self.world.has else readable(self.world.packages)
+    def __init__(self, base: str, without: Collection[str]) -> None:
+        self.why = {name: "switched off" for name in _ALL if name in without}
+        if not kernel.LINUX:
+            self.why = dict.fromkeys(_ALL, "there is none on this system")
+        self._enter_namespaces(base)
+        self.user = self._choose_user()
+        self._filter, self._readable = b"", dict[str, bool]()
+        self._rules: dict[str, int] = {}
+        if SECCOMP not in self.why and kernel.MACHINE not in filters.SUPPORTED:
+            self.why[SECCOMP] = f"no system call numbers are known for {kernel.MACHINE}"
+        if SECCOMP not in self.why:
+            self._filter = filters.program(kernel.MACHINE)
+        if LANDLOCK not in self.why and not kernel.landlock_abi():
+            self.why[LANDLOCK] = "this kernel has none: it came with Linux 5.13, and must be on"
+        if LANDLOCK not in self.why:
+            self._readable = readable()
+        self.boxes = Boxes(base, mounted=self.has(NAMESPACES), owner=self.user, changed=self._forget)
+        self.mapped = _mapped_bytes()
+        """Bytes of address space that an idle child has, on top of which a program may use its memory."""
 
-    @property
-    def bounded(self) -> bool:
-        """Whether anything keeps a program from starting processes without end."""
-        return bool({SECCOMP, OWN_USERS} & (self.has | self.world.has)) or self.world.user != 0
+    def has(self, name: str) -> bool:
+        return name not in self.why
 
-    def may_fork(self, limits: Limits) -> bool:
-        """Only where the kernel counts the processes of one program apart from all others of its user."""
-        return limits.processes > 0 and OWN_USERS in self.world.has
+    def _enter_namespaces(self, base: str) -> None:
+        if not self.has(NAMESPACES):
+            return
 
-    def rules(self, box: str, limits: Limits) -> int | None:
+        def way() -> None:
+            kernel.new_namespaces(user=os.geteuid() != 0)
+            if os.geteuid() == 0 and self.has(USER):
+                _open_to_others(python_folders())
+            os.makedirs(base, exist_ok=True)
+            kernel.mount_tmpfs(base, "size=64k,mode=711")
+
+        refused = _in_child(lambda: _refusal(way))  # a refusal half way must leave no trace here
+        if refused:
+            self.why[NAMESPACES] = refused
+        else:
+            way()
+
+    def _choose_user(self) -> int:
+        """Root runs programs as a user whom nobody else is: the kernel counts their threads apart from all others."""
+        if not self.has(USER):
+            return os.geteuid()
+        if os.geteuid() != 0:
+            if not self.has(NAMESPACES):
+                self.why[USER] = "only root can have programs run as somebody else"
+            return os.geteuid()
+        for user in (_OWN_USERS + os.getpid(), 65534):
+            refused = _in_child(lambda user=user: _refusal(lambda: _try_user(user)))  # type: ignore[misc]
+            if not refused:
+                return user
+        self.why[USER] = refused
+        return 0
+
+    def rules(self, box: str) -> int | None:
         """Landlock's rules, made once for a box."""
-        if LANDLOCK not in self.has:
+        if not self.has(LANDLOCK):
             return None
-        key = box, self.may_fork(limits)
-        if key not in self._rules:
-            self._rules[key] = kernel.landlock_ruleset(self._readable, box, execute=key[1])
-        return self._rules[key]
+        if box not in self._rules:
+            self._rules[box] = kernel.landlock_ruleset(self._readable, box)
+        return self._rules[box]
 
-    def forget(self, box: str) -> None:
-        """The box is another folder from now on."""
-        for execute in (False, True):
-            rules = self._rules.pop((box, execute), None)
-            if rules is not None:
-                os.close(rules)
+    def _forget(self, box: str) -> None:
+        if box in self._rules:
+            os.close(self._rules.pop(box))
 
-    def filter(self, limits: Limits) -> bytes | None:
-        """The filter of system calls; made once, but where it names the process it is for."""
-        if SECCOMP not in self.has:
-            return None
-        forks, own_pids = self.may_fork(limits), OWN_PIDS in self.world.has
-        own_files = OWN_ROOT in self.world.has
-        if not own_pids:
-            return filters.program(
-                kernel.MACHINE, processes=forks, own_pids=False, own_files=own_files, pid=os.getpid()
-            )
-        if forks not in self._filters:
-            self._filters[forks] = filters.program(
-                kernel.MACHINE, processes=forks, own_pids=True, own_files=own_files, pid=0
-            )
-        return self._filters[forks]
+    def enter(self, limits: Limits, box: str, rules: int | None, server: int) -> None:
+        """In the child. Raises ``OSError`` where anything that is in force cannot be had; nothing may run then."""
+        for _, step in self._steps(limits, box, rules, server):
+            step()
 
+    def _steps(
+        self, limits: Limits, box: str, rules: int | None, server: int
+    ) -> Iterator[tuple[str, Callable[[], None]]]:
+        """What is to be done, in order, each with the protection that it is part of."""
+        yield "", lambda: os.chdir(box)
+        yield "", lambda: self._limit(limits)
+        if self.user != os.geteuid():
+            yield USER, lambda: _become(self.user)
+        if kernel.LINUX:
+            yield "", lambda: _tie_to(server)
+        if self.has(PRIVILEGES):
+            yield PRIVILEGES, kernel.no_new_privileges
+            yield PRIVILEGES, kernel.drop_capabilities
+        if rules is not None:
+            yield LANDLOCK, lambda: kernel.landlock_restrict(rules)
+        if self._filter:
+            yield SECCOMP, lambda: kernel.attach_filter(self._filter)
 
-def confine(fence: Fence, limits: Limits, box: str, rules: int | None, server: int) -> None:
-    """Raises ``OSError`` where anything that is in force for this server cannot be had; nothing may run then."""
-    for _, step in steps(fence, limits, box, rules, server):
-        step()
+    def _limit(self, limits: Limits) -> None:
+        seconds = int(limits.seconds) + 1
+        wanted = {
+            resource.RLIMIT_CORE: 0,
+            resource.RLIMIT_CPU: seconds,
+            resource.RLIMIT_FSIZE: limits.file_bytes,
+            resource.RLIMIT_NOFILE: limits.open_files,
+        }
+        if kernel.LINUX:  # elsewhere it has no effect
+            wanted |= {resource.RLIMIT_AS: self.mapped + limits.memory_bytes, resource.RLIMIT_MSGQUEUE: 0}
+        if self.has(USER):
+            wanted[resource.RLIMIT_NPROC] = 2 * limits.threads + _OTHERS
+        elif not self.has(SECCOMP):
+            wanted[resource.RLIMIT_NPROC] = 1  # less than the user has: nothing can be started
+        for kind, most in wanted.items():
+            ceiling = resource.getrlimit(kind)[1]
+            most = most if ceiling == resource.RLIM_INFINITY else min(most, ceiling)
+            resource.setrlimit(kind, (most, most))
+        os.nice(5)  # the server and the parent keep the deadline
 
+    def check(self) -> list[tuple[str, bool, str]]:
+        """Try in a child whether what should be in force holds; name, whether it does, and else why not.
 
-def steps(
-    fence: Fence, limits: Limits, box: str, rules: int | None, server: int
-) -> Iterator[tuple[str, Callable[[], None]]]:
-    """What is to be done, in order, each with the protection that it is part of."""
-    yield "", lambda: os.chdir(box)
-    yield "", lambda: _limit(fence, limits)
-    if fence.world.user != os.geteuid():
-        yield OWN_USER, lambda: _become(fence.world.user)
-    if kernel.LINUX:
-        yield "", lambda: _tie_to(server, sees_it=OWN_PIDS not in fence.world.has)
-        yield PRIVILEGES, kernel.no_new_privileges
-    if PRIVILEGES in fence.has:
-        yield PRIVILEGES, kernel.drop_capabilities
-    if rules is not None:
-        yield LANDLOCK, lambda: kernel.landlock_restrict(rules)
-    allowed = fence.filter(limits)
-    if allowed is not None:
-        yield SECCOMP, lambda: kernel.attach_filter(allowed)
+        Raises ``SandboxError`` where a child cannot be made at all.
+        """
+        folder = self.boxes.prepare(0, _TRIAL.folder_bytes, _TRIAL.folder_files)
+        rules, server = self.rules(folder), os.getpid()
+        said = _in_child(lambda: "\n".join(f"{name}\t{why}" for name, why in self._trial(folder, rules, server)))
+        if said == _DIED:
+            raise SandboxError("a child that confines itself died")
+        self.boxes.clean(0)
+        self.why |= dict(line.split("\t", 1) for line in said.splitlines())
+        if not self.has(LANDLOCK):
+            self._readable = {}
+        if not self.has(SECCOMP):
+            self._filter = b""
+        return [(name, self.has(name), self.why.get(name, "")) for name in _ALL]
+
+    def _trial(self, folder: str, rules: int | None, server: int) -> Iterator[tuple[str, str]]:
+        failed = set[str]()
+        for name, step in self._steps(_TRIAL, folder, rules, server):
+            try:
+                step()
+            except OSError as error:
+                if not name:
+                    raise
+                failed.add(name)
+                yield name, f"the kernel refuses: {error}"
+        if rules is not None and LANDLOCK not in failed and _works(lambda: open(__file__, "rb")):  # noqa: SIM115
+            yield LANDLOCK, "it was tried, and a file outside could be read"
+        if self._filter and SECCOMP not in failed and _works(lambda: socket.socket(socket.AF_INET)):
+            yield SECCOMP, "it was tried, and a socket could be opened"
 
 
 def _become(user: int) -> None:
@@ -145,36 +209,79 @@ def _become(user: int) -> None:
     os.setresuid(user, user, user)
 
 
-def _tie_to(server: int, *, sees_it: bool) -> None:
+def _try_user(user: int) -> None:
+    _become(user)
+    for folder in python_folders():
+        os.stat(os.path.join(folder, "os.py"))
+
+
+def _open_to_others(folders: Sequence[str]) -> None:
+    """Where a folder stands below one that is closed to other users, have it stand alone there, in this namespace."""
+    opened = {folder: os.open(folder, os.O_RDONLY | os.O_DIRECTORY) for folder in folders}
+    for path in sorted({closed for folder in folders if (closed := _closed(folder))}):
+        kernel.mount_tmpfs(path, "size=1m,mode=755")
+    for folder, descriptor in opened.items():
+        if not os.path.isdir(folder):
+            os.makedirs(folder)
+            kernel.bind(descriptor, folder)
+        os.close(descriptor)
+
+
+def _closed(path: str) -> str:
+    """The topmost folder on the way to ``path`` that other users may not pass; empty where there is none."""
+    found = ""
+    while path != os.path.dirname(path):
+        if not os.stat(path).st_mode & stat.S_IXOTH:
+            found = path
+        path = os.path.dirname(path)
+    return found
+
+
+def _tie_to(server: int) -> None:
     kernel.die_with_parent()
-    if sees_it and os.getppid() != server:
+    if os.getppid() != server:
         raise OSError("the server is gone")
 
 
-def _limit(fence: Fence, limits: Limits) -> None:
-    seconds = int(limits.seconds) + 1
-    wanted = {
-        resource.RLIMIT_CORE: (0, 0),
-        resource.RLIMIT_CPU: (seconds, seconds + 1),
-        resource.RLIMIT_FSIZE: (limits.file_bytes, limits.file_bytes),
-        resource.RLIMIT_NOFILE: (limits.open_files, limits.open_files),
-    }
-    if kernel.LINUX:  # elsewhere it has no effect
-        most = fence.mapped + limits.memory_bytes
-        wanted |= {resource.RLIMIT_AS: (most, most), resource.RLIMIT_MSGQUEUE: (0, 0)}
-    if OWN_USERS in fence.world.has:
-        tasks = limits.threads + (limits.processes if fence.may_fork(limits) else 0) + _OTHERS
-        wanted[resource.RLIMIT_NPROC] = (tasks, tasks)
-    elif SECCOMP not in fence.has:
-        wanted[resource.RLIMIT_NPROC] = (1, 1)  # less than the user has: nothing can be started
-    for kind, (soft, hard) in wanted.items():
-        ceiling = resource.getrlimit(kind)[1]
-        if ceiling != resource.RLIM_INFINITY:
-            soft, hard = min(soft, ceiling), min(hard, ceiling)
-        resource.setrlimit(kind, (soft, hard))
-    with contextlib.suppress(OSError):
-        os.nice(5)  # the server and the parent keep the deadline
+def _works(what: Callable[[], object]) -> bool:
+    try:
+        what()
+    except OSError:
+        return False
+    return True
 
 
-_OTHERS = 4
-"""Tasks of the same user in the same namespace: the program itself, the one in the other box, and the servers."""
+def _refusal(way: Callable[[], None]) -> str:
+    try:
+        way()
+    except OSError as error:
+        return f"the kernel refuses: {error}"
+    return ""
+
+
+_DIED = "it died"
+
+
+def _in_child(work: Callable[[], str]) -> str:
+    said, says = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            signal.alarm(10)
+            os.write(says, b"." + work().encode()[:4000])
+        finally:
+            os._exit(0)
+    os.close(says)
+    with os.fdopen(said, "rb") as file:
+        answer = file.read()
+    os.waitpid(child, 0)
+    return answer[1:].decode() if answer else _DIED
+
+
+def _mapped_bytes() -> int:
+    """Address space in use; 0 where the system does not say."""
+    try:
+        with open("/proc/self/statm", "rb") as file:
+            return int(file.read().split()[0]) * resource.getpagesize()
+    except OSError:
+        return 0

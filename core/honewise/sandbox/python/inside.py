@@ -11,7 +11,7 @@ import linecache
 import random
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -42,71 +42,65 @@ def work(channel: int, link: int | None) -> int:
         assert link is not None
         check(request, Peer(link, limit=limit), say)
     else:
-        _Program(request, say).run(link)
+        _program(request, say, link)
     flush()
     say("end")
     return 0
 
 
-class _Program:
-    """The program of one request: run as a script, or as a module whose functions are called then."""
+def _program(request: Mapping[str, Any], say: Callable[..., None], link: int | None) -> None:
+    """Run it as a script, or as a module whose functions are called then."""
+    script = request["role"] == "script"
+    module = ModuleType("__main__" if script else "program")
+    found = _load(request, module, script)
+    if script and found.kind == "ok":
+        found = _finish()
+    say("program", *found)
+    if found.kind != "ok":
+        return
+    if link is not None:
+        Peer(link, limit=request["limit"], names=module.__dict__).serve()
+    for function, arguments, keywords in request["calls"]:
+        _call(module, function, arguments, keywords, say)
 
-    def __init__(self, request: Mapping[str, Any], say: Any) -> None:
-        self._request, self._say = request, say
-        self._script = request["role"] == "script"
-        self._module = ModuleType("__main__" if self._script else "program")
 
-    def run(self, link: int | None) -> None:
-        request = self._request
-        found = self._load()
-        if self._script:
-            ending = self._finish()
-            found = ending if found.kind == "ok" else found
-        self._say("program", *found)
+def _load(request: Mapping[str, Any], module: ModuleType, script: bool) -> Found:
+    source, prelude = request["source"], request["prelude"]
+    sys.modules[module.__name__] = module
+    if prelude:
+        before = parsed(prelude, "<prelude>")
+        found = before if isinstance(before, Found) else run_code(before, {"__name__": "prelude"})
         if found.kind != "ok":
-            return
-        if link is not None:
-            Peer(link, limit=request["limit"], names=self._module.__dict__).serve()
-        for index, call in enumerate(request["calls"]):
-            self._call(index, *call)
-        for index, test in enumerate(request["tests"]):
-            self._say("test", index, *self._test(index, test), True)
+            return Found("error", f"what stands before the program: {found.error}")
+    linecache.cache[FILE] = (len(source), None, source.splitlines(keepends=True), FILE)
+    code = parsed(source, FILE)
+    return code if isinstance(code, Found) else run_code(code, module.__dict__, script=script)
 
-    def _load(self) -> Found:
-        source, module = self._request["source"], self._module
-        sys.modules[module.__name__] = module
-        linecache.cache[FILE] = (len(source), None, source.splitlines(keepends=True), FILE)
-        code = parsed(source, FILE)
-        return code if isinstance(code, Found) else run_code(code, module.__dict__, script=self._script)
 
-    def _finish(self) -> Found:
-        """What Python does at the end of a script: threads are waited for, and what was registered runs."""
-        try:
-            threading._shutdown()  # type: ignore[attr-defined]
-            atexit._run_exitfuncs()
-        except BaseException as error:
-            return trouble(error)
-        return FINE
+def _finish() -> Found:
+    """What Python does at the end of a script: threads are waited for, and what was registered runs."""
+    try:
+        threading._shutdown()  # type: ignore[attr-defined]
+        atexit._run_exitfuncs()
+    except BaseException as error:
+        return trouble(error)
+    return FINE
 
-    def _call(self, index: int, function: str, arguments: Sequence[Any], keywords: Mapping[str, Any]) -> None:
-        value: object = None
-        try:
-            target: Any = self._module
-            for part in function.split("."):
-                target = getattr(target, part)
-            value, found = target(*arguments, **keywords), FINE
-        except BaseException as error:
-            found = trouble(error)
-            if isinstance(error, AttributeError) and not found.lines:
-                found = Found("name", f"the program defines no {function!r}")
-        try:
-            self._say("call", index, *found, value)
-        except TooLarge:
-            self._say("call", index, "output", "the result is too large", [], None)
 
-    def _test(self, index: int, test: str) -> Found:
-        """One test in the program's own interpreter: what comes of it is the program's word."""
-        code = parsed(test, f"<test {index}>")
-        if isinstance(code, Found):
-            return code._replace(kind="broken")
-        return run_code(code, dict(self._module.__dict__))
+def _call(
+    module: ModuleType, function: str, arguments: Sequence[Any], keywords: Mapping[str, Any], say: Callable[..., None]
+) -> None:
+    value: object = None
+    try:
+        target: Any = module
+        for part in function.split("."):
+            target = getattr(target, part)
+        value, found = target(*arguments, **keywords), FINE
+    except BaseException as error:
+        found = trouble(error)
+        if isinstance(error, AttributeError) and not found.lines:
+            found = Found("name", f"the program defines no {function!r}")
+    try:
+        say("call", *found, value)
+    except TooLarge:
+        say("call", "output", "the result is too large", [], None)

@@ -10,49 +10,36 @@ import os
 import platform
 import struct
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 __all__ = [
     "LINUX",
     "MACHINE",
-    "NEW_CGROUP",
-    "NEW_IPC",
-    "NEW_MOUNT",
-    "NEW_NET",
-    "NEW_PID",
-    "NEW_USER",
-    "NEW_UTS",
     "attach_filter",
-    "become_reaper",
     "bind",
     "die_with_parent",
     "drop_capabilities",
-    "enter_root",
-    "join",
     "landlock_abi",
     "landlock_restrict",
     "landlock_ruleset",
-    "make_private",
     "mount_tmpfs",
+    "new_namespaces",
     "no_new_privileges",
     "unmount",
-    "unshare",
 ]
 
 LINUX = sys.platform.startswith("linux")
 MACHINE = platform.machine() if LINUX else ""
 
-NEW_MOUNT, NEW_CGROUP, NEW_UTS, NEW_IPC = 0x00020000, 0x02000000, 0x04000000, 0x08000000
-NEW_USER, NEW_PID, NEW_NET = 0x10000000, 0x20000000, 0x40000000
+_NEW_MOUNT, _NEW_IPC, _NEW_USER, _NEW_NET = 0x00020000, 0x08000000, 0x10000000, 0x40000000
 
 # Numbers of system calls: the newer ones are the same on all machines.
-_MOUNT_SETATTR, _LANDLOCK_CREATE, _LANDLOCK_ADD, _LANDLOCK_RESTRICT = 442, 444, 445, 446
-_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
+_LANDLOCK_CREATE, _LANDLOCK_ADD, _LANDLOCK_RESTRICT = 444, 445, 446
 _CAPSET = {"x86_64": 126, "aarch64": 91}
 
 _NOSUID, _NODEV, _NOEXEC, _BIND, _REC, _PRIVATE = 2, 4, 8, 0x1000, 0x4000, 0x40000
 _DETACH = 2
-_SET_DEATH_SIGNAL, _SET_SECCOMP, _SET_REAPER, _SET_NO_NEW_PRIVS = 1, 22, 36, 38
+_SET_DEATH_SIGNAL, _SET_SECCOMP, _SET_NO_NEW_PRIVS = 1, 22, 38
 _FILTER_MODE = 2
 
 
@@ -78,67 +65,36 @@ class _Library:
 _call = _Library().call
 
 
-def _numbered(number: int | None, *arguments: int | bytes | None) -> int:
-    if number is None:
-        raise OSError(f"no system call numbers are known for {MACHINE}")
-    return _call("syscall", number, *arguments)
+def new_namespaces(*, user: bool) -> None:
+    """Leave the network and the mounts of this machine, for good.
 
-
-def unshare(flags: int) -> None:
-    _call("unshare", flags)
-
-
-def join(descriptor: int, kind: int) -> None:
-    """Enter the namespace behind an open ``/proc/.../ns/...``."""
-    _call("setns", descriptor, kind)
-
-
-def make_private() -> None:
-    """What is mounted from here on is seen in this mount namespace alone."""
+    With ``user``, who need not be root does it as root of a user namespace, in which the user keeps the number it has.
+    """
+    mine, group = os.geteuid(), os.getegid()
+    _call("unshare", _NEW_NET | _NEW_MOUNT | _NEW_IPC | (_NEW_USER if user else 0))
+    if user:
+        for name, text in (("setgroups", "deny"), ("uid_map", f"{mine} {mine} 1"), ("gid_map", f"{group} {group} 1")):
+            with open(f"/proc/self/{name}", "w") as file:
+                file.write(text)
     _call("mount", b"none", b"/", None, _REC | _PRIVATE, None)
 
 
 def mount_tmpfs(target: str, options: str) -> None:
-    flags = _NOSUID | _NODEV | _NOEXEC
-    _call("mount", b"tmpfs", os.fsencode(target), b"tmpfs", flags, options.encode())
+    _call("mount", b"tmpfs", os.fsencode(target), b"tmpfs", _NOSUID | _NODEV | _NOEXEC, options.encode())
 
 
-def bind(source: str, target: str, *, readonly: bool = True) -> None:
-    """Mount ``source`` at ``target`` as well, with all that is mounted below it."""
-    _call("mount", os.fsencode(source), os.fsencode(target), None, _BIND | _REC, None)
-    if readonly:
-        _set_readonly(target)
-
-
-def _set_readonly(target: str) -> None:
-    recursive, current_folder = 0x8000, -100
-    attributes = ctypes.create_string_buffer(struct.pack("=QQQQ", 1 | 2 | 4, 0, 0, 0), 32)
-    address = ctypes.addressof(attributes)
-    _numbered(_MOUNT_SETATTR, current_folder, os.fsencode(target), recursive, address, 32)
+def bind(source: int, target: str) -> None:
+    """Show the folder behind an open descriptor at ``target`` too."""
+    _call("mount", f"/proc/self/fd/{source}".encode(), os.fsencode(target), None, _BIND, None)
 
 
 def unmount(target: str) -> None:
     _call("umount2", os.fsencode(target), _DETACH)
 
 
-def enter_root(folder: str) -> None:
-    """Make the mounted ``folder`` the root of this mount namespace; the old one is gone. It is read-only from then on."""
-    os.chdir(folder)
-    _numbered(_PIVOT_ROOT.get(MACHINE), b".", b".")
-    unmount(".")
-    os.chdir("/")
-    attributes = ctypes.create_string_buffer(struct.pack("=QQQQ", 1, 0, 0, 0), 32)
-    _numbered(_MOUNT_SETATTR, -100, b"/", 0, ctypes.addressof(attributes), 32)
-
-
 def die_with_parent() -> None:
-    """SIGKILL for this process when the thread that forked it ends. Lost when its user changes."""
+    """SIGKILL for this process when its parent ends. Lost when its user changes."""
     _call("prctl", _SET_DEATH_SIGNAL, 9, 0, 0, 0)
-
-
-def become_reaper() -> None:
-    """Descendants whose parent died become children of this process."""
-    _call("prctl", _SET_REAPER, 1, 0, 0, 0)
 
 
 def no_new_privileges() -> None:
@@ -146,9 +102,11 @@ def no_new_privileges() -> None:
 
 
 def drop_capabilities() -> None:
+    if MACHINE not in _CAPSET:
+        raise OSError(f"no system call numbers are known for {MACHINE}")
     header = ctypes.create_string_buffer(struct.pack("=Ii", 0x20080522, 0), 8)
     nothing = ctypes.create_string_buffer(24)
-    _numbered(_CAPSET.get(MACHINE), ctypes.addressof(header), ctypes.addressof(nothing))
+    _call("syscall", _CAPSET[MACHINE], ctypes.addressof(header), ctypes.addressof(nothing))
 
 
 def attach_filter(program: bytes) -> None:
@@ -159,8 +117,9 @@ def attach_filter(program: bytes) -> None:
 
 
 # Landlock: https://docs.kernel.org/userspace-api/landlock.html
-_EXECUTE, _WRITE_FILE, _READ = 1 << 0, 1 << 1, 1 << 2 | 1 << 3
-_FILES_ONLY = 1 << 0 | 1 << 1 | 1 << 2 | 1 << 14 | 1 << 15
+_WRITE_FILE, _READ_FILE, _READ_FOLDER = 1 << 1, 1 << 2, 1 << 3
+_READ = _READ_FILE | _READ_FOLDER
+_OF_FILES = 1 << 0 | 1 << 1 | 1 << 2 | 1 << 14 | 1 << 15
 _RIGHTS_BY_ABI = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1, 4: (1 << 15) - 1}
 _NEWEST_RIGHTS = (1 << 16) - 1
 _NETWORK, _SCOPES = 1 << 0 | 1 << 1, 1 << 0 | 1 << 1
@@ -171,13 +130,14 @@ _OWN_FOLDER = ((1 << 15) - 1) & ~(1 << 0 | 1 << 6 | 1 << 9 | 1 << 10 | 1 << 11)
 def landlock_abi() -> int:
     """0 where the kernel has no Landlock."""
     try:
-        return _numbered(_LANDLOCK_CREATE, 0, 0, 1)
+        return _call("syscall", _LANDLOCK_CREATE, 0, 0, 1)
     except OSError:
         return 0
 
 
-def landlock_ruleset(readable: Sequence[str], writable: str, *, execute: bool) -> int:
-    """A descriptor of the rules: what may be read, the one folder that may be written, and nothing else."""
+def landlock_ruleset(readable: Mapping[str, bool], writable: str) -> int:
+    """A descriptor of the rules: what may be read (False: a folder whose names may), the one folder that may be
+    written, and nothing else."""
     abi = landlock_abi()
     handled = _RIGHTS_BY_ABI.get(abi, _NEWEST_RIGHTS)
     attributes = struct.pack("=Q", handled)
@@ -186,26 +146,23 @@ def landlock_ruleset(readable: Sequence[str], writable: str, *, execute: bool) -
     if abi >= 6:
         attributes += struct.pack("=Q", _SCOPES)
     buffer = ctypes.create_string_buffer(attributes, len(attributes))
-    rules = _numbered(_LANDLOCK_CREATE, ctypes.addressof(buffer), len(attributes), 0)
-    rights: Mapping[str, int] = {
-        **dict.fromkeys(readable, _READ | (_EXECUTE if execute else 0)),
-        writable: _OWN_FOLDER,
-        os.devnull: _READ | _WRITE_FILE,
-    }
+    rules = _call("syscall", _LANDLOCK_CREATE, ctypes.addressof(buffer), len(attributes), 0)
+    known = {path: _READ if whole else _READ_FOLDER for path, whole in readable.items()}
+    rights = {**known, writable: _OWN_FOLDER, os.devnull: _READ_FILE | _WRITE_FILE}
     for path, right in rights.items():
         try:
             descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
         except FileNotFoundError:
             continue
         try:
-            folder = os.path.isdir(path)
-            rule = struct.pack("=Qi", right & handled & (-1 if folder else _FILES_ONLY), descriptor)
+            kind = -1 if os.path.isdir(path) else _OF_FILES
+            rule = struct.pack("=Qi", right & handled & kind, descriptor)
             buffer = ctypes.create_string_buffer(rule, len(rule))
-            _numbered(_LANDLOCK_ADD, rules, 1, ctypes.addressof(buffer), 0)
+            _call("syscall", _LANDLOCK_ADD, rules, 1, ctypes.addressof(buffer), 0)
         finally:
             os.close(descriptor)
     return rules
 
 
 def landlock_restrict(ruleset: int) -> None:
-    _numbered(_LANDLOCK_RESTRICT, ruleset, 0)
+    _call("syscall", _LANDLOCK_RESTRICT, ruleset, 0)

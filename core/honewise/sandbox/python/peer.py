@@ -14,11 +14,10 @@ from typing import Any
 
 from .codec import TooLarge, Unreadable, pack, unpack
 from .frames import read_frame, write_frame
-from .running import TOLD, Found, trouble
+from .running import FAILURES, TOLD, Found, trouble
 
 __all__ = ["Gone", "Peer", "Remote"]
 
-_MOST_AT_ONCE = 64
 _MUTABLE = (list, dict, set, bytearray, deque)
 
 
@@ -35,7 +34,6 @@ class Remote:
         self._peer, self._id, self._type, self._traits = peer, number, kind, traits
 
     def __call__(self, *arguments: Any, **keywords: Any) -> Any:
-        self._peer.by_objects = True
         return self._peer.call(self._id, arguments, keywords)
 
     def __bool__(self) -> bool:
@@ -52,28 +50,27 @@ class Remote:
     def __next__(self) -> Any:
         if "n" not in self._traits:
             raise TypeError(f"{self._type!r} object is not an iterator")
-        return self._peer.next_of(self._id)
+        more, value = self._peer.ask("next", self._id)
+        if not more:
+            raise StopIteration
+        return value
 
     def __len__(self) -> int:
-        return int(self._object("len"))
+        return int(self._peer.ask("len", self._id))
 
     def __getitem__(self, key: Any) -> Any:
-        return self._object("item", key)
+        return self._peer.ask("item", self._id, key)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(f"{self._type!r} object has no attribute {name!r} that could be had from here")
-        return self._object("get", name)
+        return self._peer.ask("get", self._id, name)
 
     def __str__(self) -> str:
-        return str(self._object("str"))
+        return str(self._peer.ask("str", self._id))
 
     def __repr__(self) -> str:
-        return str(self._object("repr"))
-
-    def _object(self, what: str, *more: Any) -> Any:
-        self._peer.by_objects = True
-        return self._peer.ask(what, self._id, *more)
+        return str(self._peer.ask("repr", self._id))
 
 
 class Peer:
@@ -85,12 +82,7 @@ class Peer:
         self._mine: list[Any] = []
         self._numbers: dict[int, int] = {}
         self._theirs: dict[int, Remote] = {}
-        self._ahead: dict[int, deque[Any]] = {}
-        self._at_once: dict[int, int] = {}
-        self._failed: dict[int, BaseException] = {}
         self.gone = False
-        self.by_objects = False
-        """Whether anything hung on what an object of the other side says of itself."""
 
     def serve(self) -> None:
         """Answer until the other side hangs up."""
@@ -102,40 +94,33 @@ class Peer:
         if self.gone:
             raise Gone
         try:
-            write_frame(self._link, pack(list(what), self._limit, self._named))
+            body = pack(list(what), self._limit, self._named)
+        except TooLarge:
+            raise ValueError("what is sent is too large") from None
+        try:
+            write_frame(self._link, body)
             while True:
-                body = read_frame(self._link, self._limit)
-                if body is None:
+                reply = read_frame(self._link, self._limit)
+                if reply is None:
                     raise Gone
-                message = unpack(body, self._known)
+                message = unpack(reply, self._known)
                 if message[0] == "value":
                     return message[1]
                 if message[0] == "raised":
                     error = _rebuilt(*message[1:])
                     break
                 self._answer(message)
-        except TooLarge:
-            raise ValueError("what is sent is too large") from None
         except (OSError, Unreadable, ValueError, TypeError, LookupError, Gone):
             self.gone = True
             raise Gone from None
         raise error
 
     def call(self, target: str | int, arguments: Sequence[Any], keywords: Mapping[str, Any]) -> Any:
+        """Call a function of the other side; containers that it changed are changed here too."""
         value, changes = self.ask("call", target, list(arguments), dict(keywords))
         for key, now in changes:
             _become(arguments[key] if isinstance(key, int) else keywords[key], now)
         return value
-
-    def next_of(self, number: int) -> Any:
-        ahead = self._ahead.setdefault(number, deque())
-        if not ahead:
-            count = self._at_once.get(number, 1)
-            self._at_once[number] = min(2 * count, _MOST_AT_ONCE)
-            ahead.extend(self.ask("next", number, count))
-            if not ahead:
-                raise StopIteration
-        return ahead.popleft()
 
     def _answer(self, message: Sequence[Any]) -> None:
         try:
@@ -157,7 +142,10 @@ class Peer:
         if what == "iter":
             return iter(target)
         if what == "next":
-            return self._several(more[0], more[1])
+            try:
+                return [True, next(target)]
+            except StopIteration:
+                return [False, None]
         if self._names is None:
             raise PermissionError(f"{what} is not to be had of what tests hand over")
         return _QUESTIONS[what](target, *more[1:])
@@ -179,22 +167,6 @@ class Peer:
             return pack(value, self._limit, lambda other: {"o": id(other)})
         except TooLarge:
             return b""
-
-    def _several(self, number: int, count: int) -> list[Any]:
-        if number in self._failed:
-            raise self._failed.pop(number)
-        found: list[Any] = []
-        iterator = self._mine[number]
-        try:
-            while len(found) < count:
-                found.append(next(iterator))
-        except StopIteration:
-            pass
-        except BaseException as error:
-            if not found:
-                raise
-            self._failed[number] = error
-        return found
 
     def _named(self, value: object) -> Any:
         """What stands for a value that is no plain data."""
@@ -246,11 +218,11 @@ def _become(old: Any, new: Any) -> None:
 def _raised(error: BaseException, *, kind: str = "") -> list[Any]:
     names = [each.__name__ for each in type(error).__mro__]
     told = trouble(error)
-    return ["raised", names, list(error.args), told.kind if not kind else kind, told.error, list(told.lines)]
+    return ["raised", names, list(error.args), kind or told.kind, told.error, list(told.lines)]
 
 
 def _rebuilt(names: list[str], arguments: list[Any], kind: str, message: str, lines: list[Any]) -> BaseException:
-    """The nearest exception that Python has; never a class of the other side."""
+    """The nearest exception that Python has; never a class of the other side, and never a kind that is no failure."""
     error: BaseException = Exception(message)
     for name in names:
         known = getattr(builtins, str(name), None)
@@ -260,5 +232,9 @@ def _rebuilt(names: list[str], arguments: list[Any], kind: str, message: str, li
             except Exception:
                 continue
             break
-    setattr(error, TOLD, Found(str(kind), str(message), [(int(line), str(text)) for line, text in lines]))
+    setattr(
+        error,
+        TOLD,
+        Found(kind if kind in FAILURES else "error", str(message), [(int(line), str(text)) for line, text in lines]),
+    )
     return error

@@ -6,7 +6,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-__all__ = ["Call", "Called", "Kind", "PythonLimits", "PythonResult", "TestKind", "TestResult", "TestsResult"]
+__all__ = [
+    "Call",
+    "Called",
+    "Kind",
+    "Protection",
+    "PythonLimits",
+    "PythonResult",
+    "TestKind",
+    "TestResult",
+    "TestsResult",
+]
 
 Kind = Literal["ok", "syntax", "import", "name", "type", "error", "timeout", "memory", "output", "denied", "crashed"]
 TestKind = Literal[
@@ -16,13 +26,26 @@ Lines = tuple[tuple[int, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
+class Protection:
+    """One of the things that keep a program in, and whether it is in force on this system."""
+
+    name: str
+    what: str
+    in_force: bool
+    reason: str = ""
+    """Why it is not."""
+    needed: bool = False
+    """Whether a strict sandbox refuses to run without it."""
+
+
+@dataclass(frozen=True, slots=True)
 class PythonLimits:
     """What one program may use, all of its calls or tests together."""
 
     seconds: float = 3.0
-    """Wall clock, from the start of its process. The processor's time is limited to a second more."""
+    """Wall clock, from the start of its process to the end of its last test or call."""
     memory_bytes: int = 512 << 20
-    """Address space on top of that of an idle interpreter; for each process, where more than one is allowed."""
+    """Address space on top of that of an idle interpreter."""
     output_bytes: int = 1 << 20
     """Of standard output and errors together."""
     result_bytes: int = 4 << 20
@@ -32,10 +55,10 @@ class PythonLimits:
     folder_bytes: int = 32 << 20
     """Of all files together, where the box is a file system of its own."""
     folder_files: int = 1000
+    """In its folder at a time, where the box is a file system of its own."""
     open_files: int = 64
     threads: int = 32
-    processes: int = 0
-    """Processes that it may start. Where the kernel cannot count those of one program, none."""
+    """At least so many; twice as many fail. Counted where programs run as a user of their own."""
     source_bytes: int = 200_000
 
 
@@ -99,9 +122,6 @@ class TestResult:
     error: str = ""
     lines: Lines = ()
     """Lines of the program where it raised, else of the test."""
-    by_objects: bool = False
-    """Whether the verdict hung on what objects of the program say of themselves, which it could say to please. Always
-    so where tests ran inside the program."""
 
     @property
     def passed(self) -> bool:

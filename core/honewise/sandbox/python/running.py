@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from types import CodeType
 from typing import Any, NamedTuple
 
-__all__ = ["FILE", "FINE", "Found", "flush", "parsed", "run_code", "trouble"]
+__all__ = ["FAILURES", "FILE", "FINE", "Found", "flush", "parsed", "run_code", "trouble"]
 
 FILE = "<program>"
 """What tracebacks call the file of the program."""
@@ -93,6 +93,7 @@ _KINDS: Mapping[type[BaseException], str] = {
     MemoryError: "memory",
     AssertionError: "assertion",
 }
+FAILURES = frozenset({*_KINDS.values(), "denied", "error", "output", "syntax"})
 
 
 def flush() -> None:

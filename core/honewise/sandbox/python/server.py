@@ -7,9 +7,11 @@ memory that a child gets. Single-threaded; ends when the parent hangs up, and ev
 
 from __future__ import annotations
 
+import builtins
 import contextlib
 import fcntl
 import gc
+import importlib
 import json
 import os
 import select
@@ -21,33 +23,36 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from .confine import LIMITS_BYTES, Fence, Limits, confine
+from .boxes import python_folders
+from .confine import LIMITS_BYTES, SECCOMP, Fence, Limits
 from .inside import work
-from .kernel import LINUX, NEW_PID, become_reaper, join, unshare
-from .prepare import clean_interpreter, mapped_bytes, preimport
-from .probe import checked
-from .tree import Boxes
-from .world import OWN_PIDS, OWN_ROOT, make_world
 
 __all__ = ["ENDED", "FAILED", "KILL", "KILLED", "LATE", "REPORT", "START", "STARTED", "main"]
 
-STARTED = struct.Struct("=BBBBI")
-"""What the parent says: START or KILL, flags (1: with standard input, 2: with a link), box, unused, number. A start is
+STARTED = struct.Struct("=BBBB")
+"""What the parent says: START or KILL, flags (1: with standard input, 2: with a link), box, unused. A start is
 followed by its limits and comes with the descriptors: [input], output, errors, channel, [link]."""
 START, KILL = 1, 2
-REPORT = struct.Struct("=IiBdQ")
-"""What is said of each program in the end: its number, wait status, how it ended, seconds, most bytes resident."""
+REPORT = struct.Struct("=BiBd")
+"""What is said of each program in the end: its box, wait status, how it ended, seconds."""
 ENDED, LATE, KILLED, FAILED = range(4)
 
 _HIGH = 200
 _MESSAGE = STARTED.size + LIMITS_BYTES
+_PREIMPORTED = (
+    "_sitebuiltins abc array ast atexit base64 bisect calendar cmath collections collections.abc contextlib copy "
+    "dataclasses datetime decimal enum fractions functools hashlib heapq inspect io itertools json linecache math "
+    "numbers operator os queue random re statistics string struct sys textwrap threading time traceback types typing "
+    "unicodedata"
+).split()
+"""Loaded before the first program, so that no program pays for them. Any other module of the standard library can be
+imported too, at its own cost."""
 
 
 @dataclass
 class _Run:
-    number: int
-    pid: int
     box: int
+    pid: int
     began: float
     deadline: float
     setup: int
@@ -56,30 +61,42 @@ class _Run:
 
 
 def main(config: dict[str, Any]) -> None:
-    """Serve until the parent hangs up. ``config`` names inherited descriptors and what to leave out."""
-    without = config["without"]
-    world = make_world(config["base"], config["packages"], without)
-    preimport(config["modules"])
-    fence = Fence(world, without, mapped_bytes(world.proc))
-    boxes = Boxes(world.base, mounted=OWN_ROOT in world.has, owner=world.user, changed=fence.forget)
-    clean_interpreter(config["packages"])
+    """Serve until the parent hangs up. ``config``: the descriptor ``control``, the folder ``base``, what is ``without``."""
+    for name in _PREIMPORTED:
+        importlib.import_module(name)
+    fence = Fence(config["base"], config["without"])
+    _clean_interpreter()
     with socket.socket(fileno=config["control"]) as control, contextlib.suppress(ConnectionError):
         control.set_inheritable(False)
-        server = _Server(control, fence, boxes)
-        report = json.dumps(checked(fence, boxes, __file__)).encode()
+        server = _Server(control, fence)
+        report = json.dumps(fence.check()).encode()
         control.sendall(struct.pack("=I", len(report)) + report)
         gc.collect()
         gc.freeze()
         server.serve()
 
 
+def _clean_interpreter() -> None:
+    """Leave the search path of the standard library, and no trace of where and how the server was started."""
+    sys.path[:] = [*python_folders(), f"{python_folders()[0]}/lib-dynload"]
+    for name in [name for name in sys.modules if name.partition(".")[0] == "honewise"]:
+        del sys.modules[name]
+    sys.path_importer_cache.clear()
+    sys.argv[:] = [""]
+    sys.orig_argv[:] = [sys.executable]
+    main = sys.modules["__main__"].__dict__
+    for name in [name for name in main if not name.startswith("__")]:
+        del main[name]
+    site = sys.modules["_sitebuiltins"]
+    for name in ("exit", "quit"):  # what the module site gives to scripts, which does not run here
+        setattr(builtins, name, site.Quitter(name, "Ctrl-D"))
+
+
 class _Server:
-    def __init__(self, control: socket.socket, fence: Fence, boxes: Boxes) -> None:
-        self._control, self._fence, self._boxes = control, fence, boxes
+    def __init__(self, control: socket.socket, fence: Fence) -> None:
+        self._control, self._fence = control, fence
         self._runs: dict[int, _Run] = {}
         self._pid = os.getpid()
-        if LINUX:
-            become_reaper()
         self._wake, wakes = os.pipe()
         for end in (self._wake, wakes):
             os.set_blocking(end, False)
@@ -97,17 +114,17 @@ class _Server:
             if self._wake in events:
                 with contextlib.suppress(BlockingIOError):
                     os.read(self._wake, 4096)
-                self._reap()
+            for run in list(self._runs.values()):
+                self._reap(run)
             if self._control.fileno() in events and not self._listen():
                 break
             now = time.monotonic()
             for run in self._runs.values():
                 if now >= run.deadline:
                     self._kill(run, LATE)
-        for run in self._runs.values():
+        for run in list(self._runs.values()):
             self._kill(run, KILLED)
-        while self._runs:
-            self._reap(block=True)
+            self._reap(run, block=True)
 
     def _listen(self) -> bool:
         message, descriptors, _, _ = socket.recv_fds(self._control, _MESSAGE, 8)
@@ -116,28 +133,25 @@ class _Server:
             message = message + rest if rest else b""
         if not message:
             return False
-        what, flags, box, _, number = STARTED.unpack_from(message)
+        what, flags, box, _ = STARTED.unpack_from(message)
         if what == START:
-            self._start(number, flags, box, Limits.unpack(message[STARTED.size :]), descriptors)
-        elif number in self._runs:
-            self._kill(self._runs[number], KILLED)
+            self._start(flags, box, Limits.unpack(message[STARTED.size :]), descriptors)
+        elif box in self._runs:
+            self._kill(self._runs[box], KILLED)
         for descriptor in descriptors:
             os.close(descriptor)
         return True
 
-    def _start(self, number: int, flags: int, box: int, limits: Limits, descriptors: list[int]) -> None:
-        folder = self._boxes.prepare(box, limits.folder_bytes, limits.folder_files)
-        rules = self._fence.rules(folder, limits)
+    def _start(self, flags: int, box: int, limits: Limits, descriptors: list[int]) -> None:
+        folder = self._fence.boxes.prepare(box, limits.folder_bytes, limits.folder_files)
+        rules = self._fence.rules(folder)
         setup, says = os.pipe()
-        if OWN_PIDS in self._fence.world.has:
-            join(self._fence.world.pids, NEW_PID)
-            unshare(NEW_PID)
         began = time.monotonic()
         pid = os.fork()
         if pid == 0:
             self._child(flags, folder, limits, rules, descriptors, says)
         os.close(says)
-        self._runs[number] = _Run(number, pid, box, began, began + limits.seconds, setup)
+        self._runs[box] = _Run(box, pid, began, began + limits.seconds, setup)
 
     def _child(
         self, flags: int, folder: str, limits: Limits, rules: int | None, descriptors: list[int], says: int
@@ -148,9 +162,9 @@ class _Server:
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             os.setsid()
-            high = [fcntl.fcntl(each, fcntl.F_DUPFD, _HIGH) for each in descriptors]
             os.environ.update(HOME=folder, TMPDIR=folder)
-            confine(self._fence, limits, folder, rules, self._pid)
+            self._fence.enter(limits, folder, rules, self._pid)
+            high = [fcntl.fcntl(each, fcntl.F_DUPFD, min(_HIGH, limits.open_files // 2)) for each in descriptors]
             os.write(says, b"k")
             if not flags & 1:
                 high.insert(0, os.open(os.devnull, os.O_RDONLY))
@@ -168,53 +182,23 @@ class _Server:
         if run.reason == ENDED:
             run.reason = reason
         run.deadline = time.monotonic() + 1.0
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(run.pid, signal.SIGKILL)
+        for kill in (os.killpg, os.kill):  # it may not have its group yet
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                kill(run.pid, signal.SIGKILL)
 
-    def _reap(self, *, block: bool = False) -> None:
-        """Report all that have ended, each after nothing of it is left: no process and no file."""
-        by_pid = {run.pid: run for run in self._runs.values()}
-        while True:
-            try:
-                pid, status, usage = os.wait4(-1, 0 if block else os.WNOHANG)
-            except ChildProcessError:
-                return
-            if pid == 0:
-                return
-            block = False
-            run = by_pid.get(pid)
-            if run is None:
-                continue  # an orphan that a program left
-            del self._runs[run.number]
-            seconds = time.monotonic() - run.began
-            if OWN_PIDS not in self._fence.world.has:
-                self._sweep(run)
-            if os.read(run.setup, 1) != b"k":
-                run.reason = FAILED
-            os.close(run.setup)
-            self._boxes.clean(run.box)
-            memory = usage.ru_maxrss * (1024 if LINUX else 1)
-            self._control.sendall(REPORT.pack(run.number, status, run.reason, seconds, memory))
-
-    def _sweep(self, run: _Run) -> None:
-        """End what a program left behind where no namespace of its own ended with it."""
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(run.pid, signal.SIGKILL)
-        known = {each.pid for each in self._runs.values()}
-        while LINUX and (left := _children(self._fence.world.proc, self._pid) - known):
-            for pid in left:
-                with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.kill(pid, signal.SIGKILL)
-                with contextlib.suppress(ChildProcessError):
-                    os.waitpid(pid, 0)
-
-
-def _children(proc: int, parent: int) -> set[int]:
-    found = set()
-    for name in filter(str.isdigit, os.listdir(proc)):
-        with contextlib.suppress(OSError):
-            with os.fdopen(os.open(f"{name}/stat", os.O_RDONLY, dir_fd=proc), "rb") as file:
-                fields = file.read().rpartition(b")")[2].split()
-            if int(fields[1]) == parent:
-                found.add(int(name))
-    return found
+    def _reap(self, run: _Run, *, block: bool = False) -> None:
+        """Report it if it has ended, after nothing of it is left: no process and no file."""
+        pid, status = os.waitpid(run.pid, 0 if block else os.WNOHANG)
+        if pid == 0:
+            return
+        if SECCOMP in self._fence.why:  # it may have started others; while they live, its number is no other's
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(run.pid, signal.SIGKILL)
+        seconds = time.monotonic() - run.began
+        del self._runs[run.box]
+        if os.read(run.setup, 1) != b"k":
+            run.reason = FAILED
+        os.close(run.setup)
+        self._fence.boxes.clean(run.box)
+        with contextlib.suppress(BrokenPipeError):
+            self._control.sendall(REPORT.pack(run.box, status, run.reason, seconds))
