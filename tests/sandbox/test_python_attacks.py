@@ -207,7 +207,8 @@ def test_an_attack_gets_what_it_deserves_and_the_next_program_is_scored(
     assert children() <= before, "it left a process"
     assert secret.read_text() == SECRET
     assert os.listdir(tmp_path) == ["gold.txt"]
-    assert not os.path.exists("/tmp/honewise-stolen") and not os.path.exists("/tmp/stolen")
+    assert not os.path.exists("/tmp/honewise-stolen")
+    assert not os.path.exists("/tmp/stolen")
     still_good(sandbox)
 
 
@@ -260,7 +261,8 @@ FORGERIES = {
     "reads what is expected": (
         "import gc, sys\ndef add(a, b):\n    for o in gc.get_objects():\n"
         "        if isinstance(o, dict) and 'tests' in o: return 4\n"
-        "    f = sys._getframe()\n    while f:\n        if 'tests' in f.f_locals: return 4\n        f = f.f_back\n    return 0"
+        "    f = sys._getframe()\n    while f:\n        if 'tests' in f.f_locals: return 4\n        f = f.f_back\n"
+        "    return 0"
     ),
     "hangs in the second call": "n = []\ndef add(a, b):\n    n.append(1)\n    while len(n) > 0: pass",
     "a generator without end": "def add(a, b):\n    while True: yield 4",

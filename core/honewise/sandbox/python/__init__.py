@@ -1,10 +1,10 @@
 """Run Python that a model wrote, and check it against tests that it can neither see nor touch.
 
-Whatever the program does, the answer is a result with a ``kind``; ``SandboxError`` is raised only where the sandbox, the
-tests or the arguments are at fault. Each program runs in a process of its own, forked in about a millisecond from a
-clean server that has Python's usual modules loaded, and killed at its deadline. On Linux it can read the standard
-library and its own empty folder, and nothing else; it has no network, starts no process, sends no signal and sees no
-variable of this process's environment. ``protections()`` says what of this is in force.
+Whatever the program does, the answer is a result with a ``kind``; ``SandboxError`` is raised only where the sandbox,
+the tests or the arguments are at fault. Each program runs in a process of its own, forked in milliseconds from a clean
+server that has Python's usual modules loaded, and killed at its deadline. On Linux it can read the standard library
+and its own empty folder, and nothing else; it has no network, starts no process, sends no signal and sees no variable
+of this process's environment. ``protections()`` says what of this is in force.
 
 Tests run in a second such process. They know the program's functions by proxies: arguments and results travel as plain
 data, and are compared by Python's own code on the side of the tests. So a program can answer wrongly but not patch the
@@ -21,7 +21,7 @@ from collections.abc import Sequence
 
 from .codec import Opaque
 from .results import Call, Called, Protection, PythonLimits, PythonResult, TestResult, TestsResult
-from .run import PythonSandbox
+from .run import PythonSandbox, is_strict
 
 __all__ = [
     "Call",
@@ -35,6 +35,7 @@ __all__ = [
     "TestsResult",
     "check_python",
     "close",
+    "is_strict",
     "protections",
     "run_python",
 ]
@@ -90,7 +91,7 @@ def check_python(
 
 
 def protections() -> list[Protection]:
-    """What keeps programs in on this system, as tried just now. Raises ``SandboxError`` where nothing can run at all."""
+    """What keeps programs in on this system, as tried. Raises ``SandboxError`` where nothing can run at all."""
     return _shared.protections()
 
 

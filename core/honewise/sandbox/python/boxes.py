@@ -61,7 +61,7 @@ def _without_packages(path: str, depth: int = 0) -> dict[str, bool]:
         names = sorted(os.listdir(path))
     except OSError:
         return {}
-    found = {}
+    found: dict[str, bool] = {}
     entries = [os.path.join(path, name) for name in names]
     for entry in entries:
         found |= _without_packages(entry, depth + 1)

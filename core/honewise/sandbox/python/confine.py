@@ -167,7 +167,6 @@ class Fence:
             ceiling = resource.getrlimit(kind)[1]
             most = most if ceiling == resource.RLIM_INFINITY else min(most, ceiling)
             resource.setrlimit(kind, (most, most))
-        os.nice(5)  # the server and the parent keep the deadline
 
     def check(self) -> list[tuple[str, bool, str]]:
         """Try in a child whether what should be in force holds; name, whether it does, and else why not.

@@ -168,7 +168,7 @@ class Forks:
             self._control.sendall(STARTED.pack(KILL, 0, job.box, 0) + bytes(len(job.limits.pack())))
 
     def wait(self, done: Callable[[], bool], seconds: float) -> None:
-        """Until ``done``, which is asked whenever something came. Raises ``SandboxError`` where the server is at fault."""
+        """Until ``done``, which is asked whenever something came. Raises ``SandboxError`` where the server fails."""
         until = time.monotonic() + seconds + _GRACE
         while not done():
             left = until - time.monotonic()

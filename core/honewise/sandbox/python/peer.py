@@ -157,7 +157,8 @@ class Peer:
             function = (self._names or {})[target]
         else:
             function = self._mine[target]
-        given = {**dict(enumerate(arguments)), **keywords}
+        given: dict[int | str, Any] = dict(enumerate(arguments))
+        given.update(keywords)
         before = {key: self._image(value) for key, value in given.items() if isinstance(value, _MUTABLE)}
         value = function(*arguments, **keywords)
         return value, [[key, given[key]] for key, image in before.items() if self._image(given[key]) != image]

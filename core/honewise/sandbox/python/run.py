@@ -7,7 +7,6 @@ import socket
 import threading
 import warnings
 from collections.abc import Collection, Sequence
-from dataclasses import replace
 from typing import Any
 
 from honewise.errors import SandboxError
@@ -16,10 +15,21 @@ from honewise.sandbox.worker import running_model_text
 from .codec import TooLarge, pack
 from .confine import LANDLOCK, SECCOMP, Limits
 from .forks import Forks, Job
-from .results import Call, Called, Kind, Lines, Protection, PythonLimits, PythonResult, TestResult, TestsResult
+from .results import (
+    Call,
+    Called,
+    Kind,
+    Lines,
+    Protection,
+    PythonLimits,
+    PythonResult,
+    TestKind,
+    TestResult,
+    TestsResult,
+)
 from .running import FAILURES
 
-__all__ = ["PythonSandbox"]
+__all__ = ["PythonSandbox", "is_strict"]
 
 _WHAT = {
     LANDLOCK: "no file but an empty folder and the standard library (Landlock)",
@@ -32,6 +42,11 @@ _PROGRAM, _TESTS = 0, 1
 _FRAME_BYTES = 1 << 20
 _VARIABLE = "HONEWISE_SANDBOX"
 _DEFAULT = PythonLimits()
+
+
+def is_strict() -> bool:
+    """Whether the environment asks for a strict sandbox, by ``HONEWISE_SANDBOX=strict``."""
+    return os.environ.get(_VARIABLE) == "strict"
 
 
 class PythonSandbox:
@@ -135,8 +150,7 @@ class PythonSandbox:
             missing = [(n, why) for n, there, why in forks.protections if not there and n in (LANDLOCK, SECCOMP)]
             if missing:
                 told = "; ".join(f"{name}: {why}" for name, why in missing)
-                strict = os.environ.get(_VARIABLE) == "strict" if self._strict is None else self._strict
-                if strict:
+                if is_strict() if self._strict is None else self._strict:
                     self._forks = None
                     forks.close()
                     raise SandboxError(f"this system does not keep programs in, and the sandbox is strict ({told})")
@@ -226,16 +240,22 @@ def _tests_result(job: Job, checks: Job | None, count: int) -> TestsResult:
     verdicts: dict[int, TestResult] = {}
     for index, kind, error, lines in checks.took("test") if checks is not None else []:
         name = {"ok": "passed", "assertion": "failed"}.get(kind, kind)
-        verdicts[index] = TestResult(name, error, _lines(lines))
+        gone = name == "crashed"  # the program was, and its own process knows why
+        verdicts[index] = _unreached(_said(None, job)) if gone else TestResult(name, error, _lines(lines))
     if checks is None:
-        rest = TestResult(program.kind, program.error, program.lines)
+        rest = _unreached(program)
     else:  # the first test without a verdict is where it hung or died; the others were not reached
         how = _said(None, job if job.late or job.fault else checks)
-        rest = TestResult(how.kind, how.error)
+        rest = _unreached(how)
     tests = tuple(verdicts.get(index, rest) for index in range(count))
     stdout, stderr = _texts(job)
     seconds = job.seconds
     return TestsResult(program.kind, tests, stdout, stderr, program.error, program.lines, seconds)
+
+
+def _unreached(why: Called) -> TestResult:
+    kind: TestKind = "crashed" if why.kind == "ok" else why.kind
+    return TestResult(kind, why.error, why.lines)
 
 
 def _texts(job: Job) -> tuple[str, str]:

@@ -39,12 +39,11 @@ ENDED, LATE, KILLED, FAILED = range(4)
 
 _HIGH = 200
 _MESSAGE = STARTED.size + LIMITS_BYTES
-_PREIMPORTED = (
-    "_sitebuiltins abc array ast atexit base64 bisect calendar cmath collections collections.abc contextlib copy "
-    "dataclasses datetime decimal enum fractions functools hashlib heapq inspect io itertools json linecache math "
-    "numbers operator os queue random re statistics string struct sys textwrap threading time traceback types typing "
-    "unicodedata"
-).split()
+_PREIMPORTED = """
+_sitebuiltins abc array ast atexit base64 bisect calendar cmath collections collections.abc contextlib copy
+dataclasses datetime decimal enum fractions functools hashlib heapq inspect io itertools json linecache math numbers
+operator os queue random re statistics string struct sys textwrap threading time traceback types typing unicodedata
+"""
 """Loaded before the first program, so that no program pays for them. Any other module of the standard library can be
 imported too, at its own cost."""
 
@@ -61,8 +60,8 @@ class _Run:
 
 
 def main(config: dict[str, Any]) -> None:
-    """Serve until the parent hangs up. ``config``: the descriptor ``control``, the folder ``base``, what is ``without``."""
-    for name in _PREIMPORTED:
+    """Serve until the parent hangs up: ``control`` is a descriptor, ``base`` a folder, ``without`` what to leave."""
+    for name in _PREIMPORTED.split():
         importlib.import_module(name)
     fence = Fence(config["base"], config["without"])
     _clean_interpreter()
