@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from textwrap import dedent
@@ -52,18 +54,29 @@ def secret(tmp_path: Path) -> Path:
     return path
 
 
-def children() -> set[str]:
-    """Processes on this machine that descend from this one."""
+def children(of: int | None = None) -> set[str]:
+    """A process, this one if none is named, and all on this machine that descend from it."""
     parents: dict[str, str] = {}
     for name in filter(str.isdigit, os.listdir("/proc")):
         try:
             parents[name] = Path(f"/proc/{name}/stat").read_text().rpartition(")")[2].split()[1]
         except OSError:
             continue
-    found = {str(os.getpid())}
+    found = {str(of or os.getpid())}
     while more := {name for name, parent in parents.items() if parent in found} - found:
         found |= more
     return found
+
+
+MOST = 1 + 4 * 3
+"""This process, and of each of three sandboxes: the server, the one for tests, and one or two for programs."""
+
+
+def settles() -> bool:
+    deadline = time.monotonic() + 20
+    while len(children()) > MOST and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return len(children()) <= MOST
 
 
 def still_good(sandbox: PythonSandbox) -> None:
@@ -196,7 +209,6 @@ def test_an_attack_gets_what_it_deserves_and_the_next_program_is_scored(
     with socket.create_server(("127.0.0.1", 0)) as listener:
         if "{" in text:
             text = text.format(secret=str(secret), folder=str(tmp_path), port=listener.getsockname()[1])
-        before = children()
         result = sandbox.check(GOOD + text, TESTS, limits=LIMITS)
         listener.setblocking(False)
         with pytest.raises(BlockingIOError):
@@ -204,12 +216,12 @@ def test_an_attack_gets_what_it_deserves_and_the_next_program_is_scored(
     assert result.kind in kinds, result
     if result.kind != "ok":
         assert not any(test.passed for test in result.tests)
-    assert children() <= before, "it left a process"
     assert secret.read_text() == SECRET
     assert os.listdir(tmp_path) == ["gold.txt"]
     assert not os.path.exists("/tmp/honewise-stolen")
     assert not os.path.exists("/tmp/stolen")
     still_good(sandbox)
+    assert settles(), "it left a process"
 
 
 # Programs that answer wrongly, and try to have the tests think otherwise.
@@ -329,6 +341,30 @@ def test_a_server_that_dies_is_an_error_of_ours_and_the_next_call_starts_another
         assert box.run("print(2)").stdout == "2\n"
     finally:
         box.close()
+
+
+def test_what_runs_ends_with_an_owner_that_is_killed() -> None:
+    code = """
+        import os
+        from honewise.sandbox.python import PythonLimits, run_python
+        run_python("print(1)")
+        print(os.getpid(), flush=True)
+        run_python("while True: pass", limits=PythonLimits(seconds=600))
+    """
+    owner = subprocess.Popen([sys.executable, "-c", dedent(code)], stdout=subprocess.PIPE, start_new_session=True)
+    assert owner.stdout is not None
+    owner.stdout.readline()
+    deadline = time.monotonic() + 30
+    while len(below := children(owner.pid)) < 3 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    owner.kill()
+    owner.wait()
+    owner.stdout.close()
+    left = below - {str(owner.pid)}
+    assert len(left) >= 2
+    while any(Path(f"/proc/{pid}").exists() for pid in left) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(Path(f"/proc/{pid}").exists() for pid in left)
 
 
 def test_nothing_is_left_on_disk_after_closing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

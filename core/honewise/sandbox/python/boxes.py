@@ -11,10 +11,10 @@ from collections.abc import Callable
 
 from . import kernel
 
-__all__ = ["BOXES", "Boxes", "python_folders", "readable"]
+__all__ = ["PROGRAMS", "TESTS", "Boxes", "python_folders", "readable"]
 
-BOXES = 2
-"""Programs at a time: the one under test, and the tests."""
+PROGRAMS, TESTS = (0, 1), 2
+"""Programs take turns: while one runs, the process for the next is made ready in the other box."""
 
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 _LIBRARIES = ("/lib", "/lib32", "/lib64", "/usr/lib", "/usr/lib32", "/usr/lib64", "/usr/share/zoneinfo")
@@ -80,7 +80,7 @@ class Boxes:
         self._sizes: dict[int, tuple[int, int]] = {}
         if not mounted:
             os.chmod(base, 0o711)
-        for index in range(BOXES):
+        for index in (*PROGRAMS, TESTS):
             os.mkdir(self.path(index), 0o700)
             if owner != os.geteuid():
                 os.chown(self.path(index), owner, owner)

@@ -126,17 +126,14 @@ class Fence:
         if box in self._rules:
             os.close(self._rules.pop(box))
 
-    def enter(self, limits: Limits, box: str, rules: int | None, server: int) -> None:
+    def enter(self, box: str, rules: int | None, server: int) -> None:
         """In the child. Raises ``OSError`` where anything that is in force cannot be had; nothing may run then."""
-        for _, step in self._steps(limits, box, rules, server):
+        for _, step in self._steps(box, rules, server):
             step()
 
-    def _steps(
-        self, limits: Limits, box: str, rules: int | None, server: int
-    ) -> Iterator[tuple[str, Callable[[], None]]]:
+    def _steps(self, box: str, rules: int | None, server: int) -> Iterator[tuple[str, Callable[[], None]]]:
         """What is to be done, in order, each with the protection that it is part of."""
         yield "", lambda: os.chdir(box)
-        yield "", lambda: self._limit(limits)
         if self.user != os.geteuid():
             yield USER, lambda: _become(self.user)
         if kernel.LINUX:
@@ -149,7 +146,8 @@ class Fence:
         if self._filter:
             yield SECCOMP, lambda: kernel.attach_filter(self._filter)
 
-    def _limit(self, limits: Limits) -> None:
+    def limit(self, limits: Limits) -> None:
+        """In the child, once it is known what it is for."""
         seconds = int(limits.seconds) + 1
         wanted = {
             resource.RLIMIT_CORE: 0,
@@ -188,7 +186,8 @@ class Fence:
 
     def _trial(self, folder: str, rules: int | None, server: int) -> Iterator[tuple[str, str]]:
         failed = set[str]()
-        for name, step in self._steps(_TRIAL, folder, rules, server):
+        self.limit(_TRIAL)
+        for name, step in self._steps(folder, rules, server):
             try:
                 step()
             except OSError as error:

@@ -23,6 +23,7 @@ from typing import IO, Any
 
 from honewise.errors import SandboxError
 
+from .boxes import PROGRAMS, TESTS
 from .codec import Unreadable, unpack
 from .confine import Limits
 from .frames import HEADER
@@ -36,17 +37,19 @@ _BOOT = (
 )
 _ENVIRONMENT = {"LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", "PYTHONHASHSEED": "0", "PATH": "/usr/bin:/bin", "TZ": "UTC"}
 _START_SECONDS = 60.0
+_LASTING, _MOST_CHECKS = 86400.0, 200
+"""Of a process for tests: its deadline is kept here, check by check."""
 _GRACE = 10.0
 """Seconds past a deadline after which the server itself is taken for dead."""
 
 
 @dataclass(eq=False)
 class Job:
-    """One process for a program or for tests: what to send it, and what has come of it so far."""
+    """A process for a program, or for tests: what to send it, and what has come of it so far."""
 
-    box: int
     request: bytes
     limits: Limits
+    box: int = TESTS
     output_bytes: int = 0
     """Of standard output and errors together; 0 where both are dropped."""
     frames_bytes: int = 0
@@ -56,7 +59,7 @@ class Job:
     stdout: bytearray = field(default_factory=bytearray)
     stderr: bytearray = field(default_factory=bytearray)
     fault: str = ""
-    """``output`` or ``garbled``: why it was killed here."""
+    """``output``, ``garbled`` or ``late``: why it was killed here."""
     status: int | None = None
     reason: int = 0
     seconds: float = 0.0
@@ -71,7 +74,11 @@ class Job:
 
     @property
     def late(self) -> bool:
-        return self.reason == LATE or (self.status is not None and os.WIFSIGNALED(self.status) and self._out_of_time)
+        return (
+            self.fault == "late"
+            or self.reason == LATE
+            or (self.status is not None and os.WIFSIGNALED(self.status) and self._out_of_time)
+        )
 
     @property
     def _out_of_time(self) -> bool:
@@ -86,6 +93,16 @@ class Job:
             number = os.WTERMSIG(self.status)
             return f"its process died of signal {number} ({signal.strsignal(number)})"
         return f"its process ended with status {os.waitstatus_to_exitcode(self.status)} before it was done"
+
+    def let_go(self, *descriptors: int) -> None:
+        """Close what is read from it: these, or all."""
+        for descriptor in descriptors or list(self._readers):
+            del self._readers[descriptor]
+            if self._channel is not None and descriptor == self._channel.fileno():
+                self._channel.close()
+                self._channel = None
+            else:
+                os.close(descriptor)
 
     def took(self, what: str) -> list[list[Any]]:
         """The frames of one kind."""
@@ -118,8 +135,12 @@ class Forks:
         finally:
             theirs.close()
         self._reports = bytearray()
+        self._checker: Job | None = None
+        self._checked = 0
+        self._turn = 0
         self._jobs: list[Job] = []
-        self.close = weakref.finalize(self, _end, self._process, self._control, self._folder, self._errors, os.getpid())
+        given = self._process, self._control, self._folder, self._errors, self._jobs, os.getpid()
+        self.close = weakref.finalize(self, _end, *given)
         try:
             self._control.settimeout(_START_SECONDS)
             (size,) = struct.unpack("=I", self._exactly(4))
@@ -134,6 +155,10 @@ class Forks:
 
     def start(self, job: Job) -> None:
         """Hand it over; the descriptors it needs are closed here. Raises ``SandboxError``."""
+        if job.output_bytes:
+            job.box = PROGRAMS[self._turn]
+            self._turn = (self._turn + 1) % len(PROGRAMS)
+            self._end(*(each for each in self._jobs if each.box == job.box))
         ours, theirs = socket.socketpair()
         opened: list[int] = [theirs.detach()]
         try:
@@ -159,19 +184,42 @@ class Forks:
                 os.close(descriptor)
         ours.setblocking(False)
         job._readers[ours.fileno()] = lambda chunk: _take(job, chunk)
-        job._unsent = memoryview(HEADER.pack(len(job.request)) + job.request)
         job._channel = ours
         self._jobs.append(job)
+        if job.request:
+            job._unsent = memoryview(HEADER.pack(len(job.request)) + job.request)
+
+    def check(self, request: bytes, frames_bytes: int, limits: Limits, link: socket.socket) -> Job:
+        """Have tests run over a link, in a process that serves many programs, one after another."""
+        lasting = limits._replace(seconds=_LASTING)
+        job = self._checker
+        if job is None or job.ended or job.limits != lasting or self._checked >= _MOST_CHECKS:
+            if job is not None:
+                self._end(job)
+            job = self._checker = Job(b"", lasting)
+            self._checked = 0
+            self.start(job)
+        self._checked += 1
+        job.frames, job.frames_bytes = [], frames_bytes
+        assert job._channel is not None
+        with contextlib.suppress(OSError):  # it died, which its report will say
+            socket.send_fds(job._channel, [HEADER.pack(len(request))], [link.fileno()])
+            job._unsent = memoryview(request)
+        link.close()
+        return job
 
     def kill(self, job: Job) -> None:
         if job.status is None:
             self._control.sendall(STARTED.pack(KILL, 0, job.box, 0) + bytes(len(job.limits.pack())))
 
-    def wait(self, done: Callable[[], bool], seconds: float) -> None:
-        """Until ``done``, which is asked whenever something came. Raises ``SandboxError`` where the server fails."""
-        until = time.monotonic() + seconds + _GRACE
+    def wait(self, done: Callable[[], bool], seconds: float, *, patient: bool = True) -> bool:
+        """Until ``done``, which is asked whenever something came; whether it is. Raises ``SandboxError`` where the
+        server fails, and where it is not done in time by far; with ``patient=False`` the time is not waited over."""
+        until = time.monotonic() + seconds + (_GRACE if patient else 0.0)
         while not done():
             left = until - time.monotonic()
+            if left <= 0 and not patient:
+                return False
             if left <= 0:
                 raise self._broken("the fork server does not answer")
             poll = select.poll()
@@ -190,14 +238,20 @@ class Forks:
                     _send(job)
                 if event & ~select.POLLOUT:
                     self._read(job, descriptor)
+        return True
 
     def finish(self) -> None:
-        """End what still runs, and wait until nothing is left of it."""
-        jobs = self._jobs
+        """End what still runs, and wait until nothing is left of it; a process that can take further tests stays."""
+        checker = self._checker
+        if checker is not None and (checker.ended or checker.fault or checker.took("end") != [[True]]):
+            checker = self._checker = None
+        self._end(*(job for job in self._jobs if job is not checker))
+
+    def _end(self, *jobs: Job) -> None:
         for job in jobs:
             self.kill(job)
         self.wait(lambda: all(job.ended for job in jobs), 0.0)
-        self._jobs = []
+        self._jobs[:] = [job for job in self._jobs if job not in jobs]
         if any(job.reason == FAILED for job in jobs):
             raise self._broken("a process could not be confined, so nothing ran")
 
@@ -209,12 +263,7 @@ class Forks:
         except OSError:
             chunk = b""
         if not chunk:
-            del job._readers[descriptor]
-            if job._channel is not None and descriptor == job._channel.fileno():
-                job._channel.close()
-                job._channel = None
-            else:
-                os.close(descriptor)
+            job.let_go(descriptor)
             return
         if job.fault:
             return
@@ -245,13 +294,6 @@ class Forks:
     def _broken(self, message: str) -> SandboxError:
         size = os.fstat(self._errors.fileno()).st_size
         said = os.pread(self._errors.fileno(), 2000, max(0, size - 2000)).decode("utf-8", "replace").strip()
-        for job in self._jobs:
-            for descriptor in job._readers:
-                if job._channel is None or descriptor != job._channel.fileno():
-                    os.close(descriptor)
-            if job._channel is not None:
-                job._channel.close()
-        self._jobs = []
         self.close()
         return SandboxError(message + (f": {said.rpartition(chr(10))[2]}" if said else ""))
 
@@ -309,7 +351,16 @@ def _file_of(data: bytes) -> int:
     return descriptor
 
 
-def _end(process: subprocess.Popen[bytes], control: socket.socket, folder: str, errors: IO[bytes], owner: int) -> None:
+def _end(
+    process: subprocess.Popen[bytes],
+    control: socket.socket,
+    folder: str,
+    errors: IO[bytes],
+    jobs: list[Job],
+    owner: int,
+) -> None:
+    for job in jobs:
+        job.let_go()
     control.close()
     errors.close()
     if os.getpid() != owner:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import struct
 
-__all__ = ["HEADER", "read_frame", "write_frame"]
+__all__ = ["HEADER", "read_body", "read_frame", "write_frame"]
 
 HEADER = struct.Struct("=I")
 
@@ -20,8 +20,11 @@ def write_frame(descriptor: int, body: bytes) -> None:
 def read_frame(descriptor: int, limit: int) -> bytes | None:
     """None where the other side is gone. Raises ``ValueError`` on a frame of more than ``limit`` bytes."""
     header = _read(descriptor, HEADER.size)
-    if header is None:
-        return None
+    return read_body(descriptor, header, limit) if header is not None else None
+
+
+def read_body(descriptor: int, header: bytes, limit: int) -> bytes | None:
+    """The rest of a frame, as ``read_frame``."""
     (size,) = HEADER.unpack(header)
     if size > limit:
         raise ValueError(f"a frame of {size} bytes")

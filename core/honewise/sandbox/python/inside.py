@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import atexit
 import linecache
+import os
 import random
+import socket
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +19,7 @@ from typing import Any
 
 from .checker import check
 from .codec import TooLarge, pack, unpack
-from .frames import read_frame, write_frame
+from .frames import HEADER, read_body, write_frame
 from .peer import Peer
 from .running import FILE, FINE, Found, flush, parsed, run_code, trouble
 
@@ -27,25 +29,37 @@ _LARGEST_REQUEST = 1 << 28
 
 
 def work(channel: int, link: int | None) -> int:
-    """One request from the parent, to its end; the exit status."""
-    body = read_frame(channel, _LARGEST_REQUEST)
-    if body is None:
-        return 1
-    request = unpack(body)
-    limit = request["limit"]
+    """One program, to its end, or tests of one program after another; the exit status."""
+    with socket.socket(fileno=channel) as orders:
+        while True:
+            body, links = _order(orders)
+            if body is None:
+                return 1
+            request = unpack(body)
 
-    def say(*what: object) -> None:
-        write_frame(channel, pack(list(what), limit))
+            def say(*what: object, limit: int = request["limit"]) -> None:
+                write_frame(channel, pack(list(what), limit))
 
-    random.seed(request["seed"])
-    if request["role"] == "tests":
-        assert link is not None
-        check(request, Peer(link, limit=limit), say)
-    else:
-        _program(request, say, link)
-    flush()
-    say("end")
-    return 0
+            random.seed(request["seed"])
+            if request["role"] != "tests":
+                _program(request, say, link)
+            else:
+                with socket.socket(fileno=links[0]):
+                    check(request, Peer(links[0], limit=request["limit"]), say)
+            flush()
+            more = request["role"] == "tests" and not os.listdir()
+            say("end", more)
+            if not more:
+                return 0
+
+
+def _order(orders: socket.socket) -> tuple[bytes | None, list[int]]:
+    """One request, and the link to the program that tests come with."""
+    header, links, _, _ = socket.recv_fds(orders, HEADER.size, 1)
+    while header and len(header) < HEADER.size:
+        rest = orders.recv(HEADER.size - len(header))
+        header = header + rest if rest else b""
+    return (read_body(orders.fileno(), header, _LARGEST_REQUEST) if header else None), links
 
 
 def _program(request: Mapping[str, Any], say: Callable[..., None], link: int | None) -> None:

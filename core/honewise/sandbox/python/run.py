@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
+import time
 import warnings
 from collections.abc import Collection, Sequence
 from typing import Any
@@ -38,7 +39,6 @@ _WHAT = {
     "user": "a user of its own, whose threads are counted",
     "privileges": "no privileges, and no way to any",
 }
-_PROGRAM, _TESTS = 0, 1
 _FRAME_BYTES = 1 << 20
 _VARIABLE = "HONEWISE_SANDBOX"
 _DEFAULT = PythonLimits()
@@ -82,6 +82,7 @@ class PythonSandbox:
             with _tidy(forks, limits):
                 forks.start(job)
                 forks.wait(lambda: job.ended, limits.seconds)
+                forks.finish()
         return _run_result(job, len(calls))
 
     def check(
@@ -103,6 +104,7 @@ class PythonSandbox:
         asked = {"setup": setup, "tests": list(tests), "entry_point": entry_point, "seed": seed}
         tests_request = self._request(limits, role="tests", **asked)
         near, far = socket.socketpair()
+        began = time.monotonic()
         with near, far, self._lock:
             forks = self._ready()
             with _tidy(forks, limits):
@@ -111,15 +113,19 @@ class PythonSandbox:
                 forks.wait(lambda: job.ended or bool(job.frames), limits.seconds)
                 checks = None
                 if not job.ended and _loaded(job).kind == "ok":
-                    checks = Job(_TESTS, tests_request, _limits(limits), frames_bytes=len(tests) * 8192 + _FRAME_BYTES)
-                    checks.link = far
-                    forks.start(checks)
-                    forks.wait(lambda: checks.ended, limits.seconds)
+                    allowed = len(tests) * 8192 + _FRAME_BYTES
+                    checks = forks.check(tests_request, allowed, job.limits, far)
+                    if not forks.wait(lambda: _checked(checks), limits.seconds + 1.0, patient=False):
+                        checks.fault = "late"
                 else:
                     far.close()
                     forks.wait(lambda: job.ended, limits.seconds)
-                forks.finish()
-        return _tests_result(job, checks, len(tests))
+                if checks is not None and _all_told(checks, len(tests)):
+                    forks.kill(job)  # its end is not waited for: the next program runs in the other box
+                else:
+                    forks.finish()
+        seconds = time.monotonic() - began
+        return _tests_result(job, checks, len(tests), seconds)
 
     def protections(self) -> list[Protection]:
         """What keeps programs in on this system, as tried. Raises ``SandboxError`` where nothing can run at all."""
@@ -159,7 +165,7 @@ class PythonSandbox:
 
 
 class _tidy:
-    """Nothing of a program is left after the block, however it ends; a hang in it is the program's."""
+    """A hang in the block is the program's; where the block is interrupted, so is everything in it."""
 
     def __init__(self, forks: Forks, limits: PythonLimits) -> None:
         self._forks = forks
@@ -172,8 +178,6 @@ class _tidy:
         self._blame.__exit__()
         if kind is not None:
             self._forks.close()  # interrupted in the middle: the next call starts afresh
-        else:
-            self._forks.finish()
 
 
 def _limits(limits: PythonLimits) -> Limits:
@@ -182,7 +186,19 @@ def _limits(limits: PythonLimits) -> Limits:
 
 def _program_job(request: bytes, limits: PythonLimits, stdin: bytes = b"") -> Job:
     frames = 2 * limits.result_bytes + _FRAME_BYTES
-    return Job(_PROGRAM, request, _limits(limits), output_bytes=limits.output_bytes, frames_bytes=frames, stdin=stdin)
+    return Job(request, _limits(limits), output_bytes=limits.output_bytes, frames_bytes=frames, stdin=stdin)
+
+
+def _checked(job: Job | None) -> bool:
+    """Whether the tests are done, or their process is."""
+    return job is None or job.ended or bool(job.fault) or bool(job.took("end") or job.took("broken"))
+
+
+def _all_told(checks: Job, count: int) -> bool:
+    """Whether each test has a verdict that needs no further word, and the process can take more."""
+    verdicts = checks.took("test")
+    told = len(verdicts) == count and all(kind != "crashed" for _, kind, *_ in verdicts)
+    return told and not checks.fault and checks.took("end") == [[True]]
 
 
 def _loaded(job: Job) -> Called:
@@ -231,7 +247,7 @@ def _run_result(job: Job, count: int) -> PythonResult:
     return PythonResult(kind, stdout, stderr, values, error, lines, job.seconds)
 
 
-def _tests_result(job: Job, checks: Job | None, count: int) -> TestsResult:
+def _tests_result(job: Job, checks: Job | None, count: int, seconds: float) -> TestsResult:
     program = _loaded(job)
     if checks is not None and (broken := checks.took("broken")):
         raise SandboxError(f"the tests are broken: {broken[0][0]}")
@@ -249,7 +265,6 @@ def _tests_result(job: Job, checks: Job | None, count: int) -> TestsResult:
         rest = _unreached(how)
     tests = tuple(verdicts.get(index, rest) for index in range(count))
     stdout, stderr = _texts(job)
-    seconds = job.seconds
     return TestsResult(program.kind, tests, stdout, stderr, program.error, program.lines, seconds)
 
 

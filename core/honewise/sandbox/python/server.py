@@ -23,7 +23,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from .boxes import python_folders
+from .boxes import PROGRAMS, python_folders
 from .confine import LIMITS_BYTES, SECCOMP, Fence, Limits
 from .inside import work
 
@@ -31,7 +31,8 @@ __all__ = ["ENDED", "FAILED", "KILL", "KILLED", "LATE", "REPORT", "START", "STAR
 
 STARTED = struct.Struct("=BBBB")
 """What the parent says: START or KILL, flags (1: with standard input, 2: with a link), box, unused. A start is
-followed by its limits and comes with the descriptors: [input], output, errors, channel, [link]."""
+followed by its limits and comes with the descriptors: [input], output, errors, channel, [link]. It is passed on as it
+is to the child."""
 START, KILL = 1, 2
 REPORT = struct.Struct("=BiBd")
 """What is said of each program in the end: its box, wait status, how it ended, seconds."""
@@ -51,11 +52,13 @@ imported too, at its own cost."""
 @dataclass
 class _Run:
     box: int
+    size: tuple[int, int]
     pid: int
-    began: float
-    deadline: float
+    orders: socket.socket
     setup: int
     """Where the child wrote one byte after it had confined itself and before it read the program."""
+    began: float = 0.0
+    deadline: float = 0.0
     reason: int = ENDED
 
 
@@ -95,6 +98,7 @@ class _Server:
     def __init__(self, control: socket.socket, fence: Fence) -> None:
         self._control, self._fence = control, fence
         self._runs: dict[int, _Run] = {}
+        self._spares: dict[int, _Run] = {}
         self._pid = os.getpid()
         self._wake, wakes = os.pipe()
         for end in (self._wake, wakes):
@@ -124,6 +128,8 @@ class _Server:
         for run in list(self._runs.values()):
             self._kill(run, KILLED)
             self._reap(run, block=True)
+        for spare in self._spares.values():
+            self._discard(spare)
 
     def _listen(self) -> bool:
         message, descriptors, _, _ = socket.recv_fds(self._control, _MESSAGE, 8)
@@ -132,29 +138,52 @@ class _Server:
             message = message + rest if rest else b""
         if not message:
             return False
-        what, flags, box, _ = STARTED.unpack_from(message)
+        what, _, box, _ = STARTED.unpack_from(message)
         if what == START:
-            self._start(flags, box, Limits.unpack(message[STARTED.size :]), descriptors)
+            self._start(box, message, descriptors)
         elif box in self._runs:
             self._kill(self._runs[box], KILLED)
         for descriptor in descriptors:
             os.close(descriptor)
+        if what == START and box in PROGRAMS:
+            self._prepare(next(other for other in PROGRAMS if other != box), self._runs[box].size)
         return True
 
-    def _start(self, flags: int, box: int, limits: Limits, descriptors: list[int]) -> None:
-        folder = self._fence.boxes.prepare(box, limits.folder_bytes, limits.folder_files)
+    def _start(self, box: int, message: bytes, descriptors: list[int]) -> None:
+        limits = Limits.unpack(message[STARTED.size :])
+        self._prepare(box, (limits.folder_bytes, limits.folder_files))
+        run = self._spares.pop(box)
+        run.began = time.monotonic()
+        run.deadline = run.began + limits.seconds
+        self._runs[box] = run
+        with contextlib.suppress(OSError):  # it died, which its report will say
+            socket.send_fds(run.orders, [message], descriptors)
+        run.orders.close()
+
+    def _prepare(self, box: int, size: tuple[int, int]) -> None:
+        """Have a child wait in that box, confined, for what it is to do."""
+        if box in self._runs or (box in self._spares and self._spares[box].size == size):
+            return
+        if box in self._spares:
+            self._discard(self._spares.pop(box))
+        folder = self._fence.boxes.prepare(box, *size)
         rules = self._fence.rules(folder)
         setup, says = os.pipe()
-        began = time.monotonic()
+        ours, theirs = socket.socketpair()
         pid = os.fork()
         if pid == 0:
-            self._child(flags, folder, limits, rules, descriptors, says)
+            self._child(folder, rules, theirs, says)
         os.close(says)
-        self._runs[box] = _Run(box, pid, began, began + limits.seconds, setup)
+        theirs.close()
+        self._spares[box] = _Run(box, size, pid, ours, setup)
 
-    def _child(
-        self, flags: int, folder: str, limits: Limits, rules: int | None, descriptors: list[int], says: int
-    ) -> None:
+    def _discard(self, spare: _Run) -> None:
+        spare.orders.close()
+        os.close(spare.setup)
+        os.kill(spare.pid, signal.SIGKILL)
+        os.waitpid(spare.pid, 0)
+
+    def _child(self, folder: str, rules: int | None, orders: socket.socket, says: int) -> None:
         """Never returns. What goes wrong before the program is read goes to the server's own error file."""
         status = 1
         try:
@@ -162,8 +191,14 @@ class _Server:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             os.setsid()
             os.environ.update(HOME=folder, TMPDIR=folder)
-            self._fence.enter(limits, folder, rules, self._pid)
+            self._fence.enter(folder, rules, self._pid)
+            message, descriptors, _, _ = socket.recv_fds(orders, _MESSAGE, 8)
+            if not message:
+                os._exit(0)
+            _, flags, _, _ = STARTED.unpack_from(message)
+            limits = Limits.unpack(message[STARTED.size :])
             high = [fcntl.fcntl(each, fcntl.F_DUPFD, min(_HIGH, limits.open_files // 2)) for each in descriptors]
+            self._fence.limit(limits)
             os.write(says, b"k")
             if not flags & 1:
                 high.insert(0, os.open(os.devnull, os.O_RDONLY))
