@@ -118,7 +118,7 @@ def test_mbpp_in_both_layouts(programs: Domain, tmp_path: Path, name: str) -> No
 def test_rows_that_lack_something_name_the_place(programs: Domain, tmp_path: Path) -> None:
     path = tmp_path / "mbpp.jsonl"
     path.write_text(json.dumps({"task_id": 1, "code": "x", "test_list": []}))
-    with pytest.raises(DataError, match="mbpp.jsonl:1: 'text'"):
+    with pytest.raises(DataError, match=r"mbpp\.jsonl:1: 'text'"):
         list(load_tasks(programs, path=path, format="mbpp").tasks)
 
 

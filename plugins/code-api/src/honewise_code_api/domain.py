@@ -15,6 +15,7 @@ from .program_rewards import CLASSES, ProgramRewards
 from .readers import CALL_READERS, PROGRAM_READERS
 from .replies import CallForm, ProgramForm, parse
 from .samples import call_tasks, program_tasks
+from .textual import rouge_l, undefined
 
 __all__ = ["code_api", "code_tests"]
 
@@ -44,7 +45,7 @@ def code_api(*, style: Style = "full", seconds: float = 3.0) -> Domain:
         parse=parse,
         gold=shape.gold,
         samples=call_tasks,
-        rewards=[call, match, syntax, form, RunReward(_limits(seconds)).reward],
+        rewards=[call, match, syntax, undefined, form, rouge_l, RunReward(_limits(seconds)).reward],
         rubrics=CALL_PRESETS,
         readers=CALL_READERS,
         metrics={"calls": call_metrics},
@@ -68,7 +69,7 @@ def code_tests(*, style: Style = "full", seconds: float = 3.0) -> Domain:
         parse=parse,
         gold=shape.gold,
         samples=program_tasks,
-        rewards=[*ProgramRewards(_limits(seconds)).all(), syntax, form],
+        rewards=[*ProgramRewards(_limits(seconds)).all(), syntax, undefined, form, rouge_l],
         rubrics=PROGRAM_PRESETS,
         readers=PROGRAM_READERS,
         metrics={"tests": test_metrics},

@@ -12,7 +12,7 @@ from honewise.sandbox.python import PythonLimits, PythonResult, run_python
 from .apis import read_table
 from .program_rewards import UNREADABLE, as_parts, runs_class
 
-__all__ = ["RunReward"]
+__all__ = ["RunReward", "known_names"]
 
 _KEPT = 512
 
@@ -33,7 +33,7 @@ class RunReward:
         error, and a function that the task does not know is a name error.
         """
         try:
-            names = _names(task)
+            names = known_names(task)
             if completion.answer is None:
                 return Score(parts=as_parts("unreadable"), feedback=UNREADABLE)
             found = self._run(completion.answer, names)
@@ -46,7 +46,7 @@ class RunReward:
         return run_python(code, prelude=prelude, limits=self._limits)
 
 
-def _names(task: Task) -> tuple[str, ...]:
+def known_names(task: Task) -> tuple[str, ...]:
     """The first words of the names of the task's functions, or of the APIs of its table."""
     functions = task.inputs.get("functions")
     if functions is not None:
