@@ -1,7 +1,8 @@
 """What the published Gorilla answers are worth here, answer by answer, beside the official rule.
 
-The official rule as described by its authors, written anew: the first entry of the table whose name is that of a call in
-the answer and whose repository and model stand somewhere in the text of that call; right where its domain is the gold's.
+The official rule as described by its authors, written anew: the first entry of the table whose name is that of a call
+in the answer and whose repository and model stand somewhere in the text of that call; right where its domain is the
+gold's.
 """
 
 from __future__ import annotations
