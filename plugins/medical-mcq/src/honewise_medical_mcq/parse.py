@@ -29,18 +29,20 @@ from .reading.statements import Statement, statements
 __all__ = ["TAGS", "choices_of", "eliminations", "parse", "read_confidence"]
 
 TAGS = ("<reasoning>", "</reasoning>", "<answer>", "</answer>")
-LONGEST = 20_000
+LONGEST = 12_000
 """Characters from the end of a text that are read for statements."""
 
 _TAG = re.compile(r"</?(?:reasoning|think|thinking|answer|confidence)>", re.IGNORECASE)
 _BOXED = re.compile(r"\\(?:boxed|fbox)\s*\{")
 _CONFIDENCE = re.compile(
-    r"(?:confidence|اطمینان|میزان اطمینان|الثقه|درجه الثقه|विश्वास|置信度|信心|確信度|확신|уверенность|confianza|confiance|konfidenz|guven)"
+    r"(?:confidence|اطمینان|الثقه|विश्वास|置信度|信心|確信度|확신|уверенность"
+    r"|confianza|confiance|konfidenz|guven)"
     r"\s*(?:is|level|است|:|=|\-)?\s*(?:is|:|=)?\s*(\d{1,3}(?:[.,/]\d+)?)\s*(%|percent|درصد|٪)?"
 )
-_NUMBER = re.compile(r"\s*(\d{1,3}(?:[.,]\d+)?)\s*(%|percent|درصد)?\s*")
+_NUMBER = re.compile(r"\s*(\d{1,3}(?:[.,]\d+)?)\s*(%|٪|percent|درصد)?\s*")
 _NEGATED = re.compile(
-    r"(?<!\w)(?:not|except|false|incorrect|wrong|least|untrue|cannot|نیست|نادرست|غلط|به جز|بجز|نمی\w*|نمی|لیس|لیست|باستثناء|عدا|خطا|خاطی\w*|"
+    r"(?<!\w)(?:not|except|false|incorrect|wrong|least|untrue|cannot|نیست|نادرست|غلط|به جز|بجز|نمی\w*|نمی|"
+    r"لیس|لیست|باستثناء|عدا|خطا|خاطی\w*|"
     r"غیر|لا|نہیں|नहीं|गलत|असत्य|छोड़कर|নয়|ভুল|не|неверн\w*|кроме|исключ\w*|no|incorrect\w*|excepto|fals\w*|sauf|pas|faux|nicht|falsch\w*|"
     r"ausser|degil\w*|yanlis|δεν|λαθος|εκτος|לא|אינ\w*|שגוי\w*)(?!\w)|不|错|誤|ない|아닌|않|틀린|除"
 )
@@ -144,9 +146,7 @@ def _boxes(whole: Piece) -> list[Piece]:
     return found
 
 
-def _with_later(
-    section: Piece, later: Piece, choices: Choices, negated: bool
-) -> tuple[int | None, Piece | None]:
+def _with_later(section: Piece, later: Piece, choices: Choices, negated: bool) -> tuple[int | None, Piece | None]:
     """The section's answer, unless the text takes it back afterwards; then the later one, if that is plain."""
     said, text = _said(section, choices, negated, asked=True)
     place, choice = _decided(said, text, section)
@@ -209,9 +209,9 @@ def _last_word(said: Sequence[Statement], text: Normal) -> Statement | None:
         between = text.text[since : each.clause.end]
         corrected = bool(lexicon.CORRECTION.search(text.text[since : each.start]))
         if each.kind == "asserts":
-            if state is not None and state.options != each.options:
-                contradicts = not (corrected or lexicon.FINAL.search(between))
-            elif open_set is not None and not each.options <= open_set:
+            if (state is not None and state.options != each.options) or (
+                open_set is not None and not each.options <= open_set
+            ):
                 contradicts = not (corrected or lexicon.FINAL.search(between))
             elif contradicts and state is not None and (corrected or lexicon.FINAL.search(between)):
                 contradicts = False
@@ -223,14 +223,14 @@ def _last_word(said: Sequence[Statement], text: Normal) -> Statement | None:
             elif each.options != state.options:
                 contradicts = True
         elif state is not None and each.options & state.options and each.clause is not state.clause:
-            if corrected or _flat_denial(text, each):
-                state = None
+            state = None if corrected or _flat_denial(text, each) else state
     return None if contradicts else state
 
 
 def _flat_denial(text: Normal, denial: Statement) -> bool:
-    """"Not B", without a reason that might speak of something else."""
-    return not re.search(r"\w", lexicon.NEGATION.sub("", text.text[denial.clause.start : denial.start]))
+    """ "Not B", without a reason that might speak of something else."""
+    before = text.text[denial.clause.start : denial.start]
+    return bool(lexicon.NEGATION.search(before)) and not re.search(r"\w", lexicon.NEGATION.sub("", before))
 
 
 def _reasoning(whole: Piece, tags: Sequence[Tag], choice: Piece | None, pieces: dict[str, Piece]) -> None:
@@ -254,10 +254,9 @@ def _confidence(whole: Piece, tags: Sequence[Tag], pieces: dict[str, Piece]) -> 
     if not any(character.isdigit() for character in tail.text):
         return
     text = normal(tail.text)
-    last = None
-    for last in _CONFIDENCE.finditer(text.text):
-        pass
-    if last is not None:
+    stated = list(_CONFIDENCE.finditer(text.text))
+    if stated:
+        last = stated[-1]
         start, end = text.original(last.start(1), last.end(2) if last[2] else last.end(1))
         pieces["confidence"] = tail.slice(start, end)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from bisect import bisect_right
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -47,7 +48,9 @@ _ARTICLE = re.compile(
     r"due|over|rather|correct|wrong|right|in|by|on|if|are|has|does|alone|only|only\.|instead|also|will|incorrect|out|"
     r"yes|no|ist|est|es|und|et|y|o|oder|ou|the|final|therefore|then)(?!\w))[a-z]"
 )
-_DIGIT = re.compile(r"(?<![\w.,/+\-])(\d{1,2})(?![\d%/+]|[.,]\d| ?(?:mg|ml|mm|cm|kg|g|percent|years?|days?|hours?|weeks?)\b)")
+_DIGIT = re.compile(
+    r"(?<![\w.,/+\-])(\d{1,2})(?![\d%/+]|[.,]\d| ?(?:mg|ml|mm|cm|kg|g|percent|years?|days?|hours?|weeks?)\b)"
+)
 _BOTTOM = re.compile(r"(?<![a-z0-9])([a-j]{2,10})(?![a-z0-9'+\-])")
 _AFTER_LABEL = re.compile(r"""[ )\].:\-"',(\n]*(?:is |= ?)?[ ("']*""")
 _SPLIT_TEXT = re.compile(r"\s+")
@@ -122,35 +125,50 @@ def _bounded(text: str) -> str:
 
 def mentions(text: Normal, choices: Choices) -> list[Mention]:
     """Every naming of an option, in order, none inside another."""
-    found = sorted(_texts(text, choices), key=lambda mention: mention.start)
-    taken = [(mention.start, mention.end) for mention in found]
-    others = [*_places(text, choices)]
+    around = _Around(text)
+    texts = sorted(_texts(around, choices), key=lambda mention: mention.start)
+    starts = [mention.start for mention in texts]
+    others = [*_places(around, choices)]
     if choices.lettered:
-        others += [*_labels(text, choices)]
+        others += [*_labels(around, choices)]
+    kept: list[Mention] = []
     for mention in sorted(others, key=lambda mention: (mention.start, mention.start - mention.end)):
-        if not _inside(mention, taken):
-            found.append(mention)
-            taken.append((mention.start, mention.end))
-            taken.sort()
-    return sorted(found, key=lambda mention: mention.start)
+        at = bisect_right(starts, mention.start)
+        inside = any(mention.start < each.end and each.start < mention.end for each in texts[max(0, at - 1) : at + 1])
+        if not inside and not (kept and mention.start < kept[-1].end):
+            kept.append(mention)
+    return sorted([*texts, *kept], key=lambda mention: mention.start)
 
 
-def _inside(mention: Mention, taken: Sequence[tuple[int, int]]) -> bool:
-    from bisect import bisect_right
+class _Around:
+    """A text, and where in it words end that make something of a letter behind them."""
 
-    at = bisect_right(taken, (mention.start, 1 << 60))
-    near = taken[max(0, at - 1) : at + 1]
-    return any(mention.start < end and start < mention.end for start, end in near)
+    def __init__(self, text: Normal) -> None:
+        self.normal, self.text, self.cased = text, text.text, text.cased
+        self._options = {match.end() for match in lexicon.OPTION.finditer(text.text)}
+        self._names = {match.end() for match in lexicon.NO_LABEL_BEFORE.finditer(text.text)}
+
+    def option_before(self, start: int) -> bool:
+        return self._head(start, " (:#-") in self._options
+
+    def name_before(self, start: int) -> bool:
+        return self._head(start, " (") in self._names
+
+    def _head(self, start: int, marks: str) -> int:
+        least = max(0, start - _RUN)
+        while start > least and self.text[start - 1] in marks:
+            start -= 1
+        return start
 
 
-def _texts(text: Normal, choices: Choices) -> Iterator[Mention]:
+def _texts(text: _Around, choices: Choices) -> Iterator[Mention]:
     if choices.pattern is None:
         return
     for match in choices.pattern.finditer(text.text):
         said = _SPLIT_TEXT.sub(" ", match[0])
         named = {place for place, option in enumerate(choices.texts) if option == said}
         named |= {place for place, label in enumerate(choices.own_labels) if label == said}
-        if said.isdigit() and choices.lettered and _option_before(text.text, match.start()):
+        if said.isdigit() and choices.lettered and text.option_before(match.start()):
             place = int(said) - 1  # "option 4" where an option's text is 4 as well
             if 0 <= place < choices.count:
                 named.add(place)
@@ -161,12 +179,7 @@ def _texts(text: Normal, choices: Choices) -> Iterator[Mention]:
         yield Mention(match.start(), match.end(), frozenset(named), "text")
 
 
-def _option_before(text: str, start: int) -> bool:
-    before = text[max(0, start - _RUN) : start].rstrip(" (:#-")
-    return any(match.end() == len(before) for match in lexicon.OPTION.finditer(before))
-
-
-def _labels(text: Normal, choices: Choices) -> Iterator[Mention]:
+def _labels(text: _Around, choices: Choices) -> Iterator[Mention]:
     for match in _LABEL.finditer(text.text):
         start, end = match.span()
         if not _apart(text.text, start, end):
@@ -198,7 +211,7 @@ def _apart(text: str, start: int, end: int) -> bool:
         return False
     if wide and after and _UNSPACED.match(after) and not re.match(r"[은는이가입번예です]", after):
         return False
-    if text[start].isascii() and (before in "'+" and before or after == "+"):
+    if text[start].isascii() and ((before in "'+" and before) or after == "+"):
         return False
     if before == "-" and text[start - 2 : start - 1].isalnum():
         return False
@@ -210,11 +223,10 @@ def _apart(text: str, start: int, end: int) -> bool:
     return not (after and unicodedata.category(after) in ("Mc", "Mn"))
 
 
-def _label_form(text: Normal, start: int, end: int) -> bool | None:
+def _label_form(text: _Around, start: int, end: int) -> bool | None:
     """Whether a letter names an option: True, only beside words that say so (False), or not at all (None)."""
     before, after = text.text[max(0, start - _RUN) : start], text.text[end : end + _RUN]
-    head = before.rstrip(" (")
-    if any(match.end() == len(head) for match in lexicon.NO_LABEL_BEFORE.finditer(head)):
+    if text.name_before(start):
         return None
     if re.match(r"[ \-]", after) and lexicon.NO_LABEL_AFTER.match(after.lstrip(" -")):
         return None
@@ -225,7 +237,7 @@ def _label_form(text: Normal, start: int, end: int) -> bool | None:
     lower = letter.islower() and letter.upper() != letter
     if after.startswith((")", "]")) and not _opened(before):
         return True
-    if _option_before(text.text, start):
+    if text.option_before(start):
         return not _ARTICLE.match(after) if text.text[start] == "a" else True
     if lower and text.text[start] in _WORDS and re.match(r" [^\W\d_]", after):
         return False if text.text[start] == "a" and not _ARTICLE.match(after) else None
@@ -245,29 +257,29 @@ def _cyrillic_word(letter: str, after: str) -> bool:
     return not letter.isascii() and bool(re.match(r" [^\W\d_]", after)) and not lexicon.JOIN.match(after[1:])
 
 
-def _places(text: Normal, choices: Choices) -> Iterator[Mention]:
+def _places(text: _Around, choices: Choices) -> Iterator[Mention]:
     for place, pattern in enumerate(lexicon.ORDINALS[: choices.count]):
         for match in pattern.finditer(text.text):
-            yield Mention(match.start(), match.end(), frozenset({place}), "place", firm=_beside_option(text.text, match))
+            yield Mention(match.start(), match.end(), frozenset({place}), "place", firm=_beside_option(text, match))
     if not choices.lettered:
         return
     for match in _DIGIT.finditer(text.text):
         place = int(match[1]) - 1
         if 0 <= place < choices.count:
-            firm = _option_before(text.text, match.start()) or match[0] != text.text[match.start() : match.end()]
+            firm = text.option_before(match.start())
             yield Mention(match.start(), match.end(), frozenset({place}), "place", firm=firm)
 
 
-def _beside_option(text: str, match: re.Match[str]) -> bool:
+def _beside_option(text: _Around, match: re.Match[str]) -> bool:
     """An ordinal names an option where the word for option, or "one", stands beside it."""
     if match[0][-1:] in "번番":
         return True
-    after = text[match.end() : match.end() + _RUN].lstrip(" 个個の")
+    after = text.text[match.end() : match.end() + _RUN].lstrip(" 个個の")
     if re.match(r"one\b", after) or lexicon.OPTION.match(after):
         return True
     if match[0].split(" ")[0] in ("number", "option", "choice"):
         return True
-    return _option_before(text, match.start())
+    return text.option_before(match.start())
 
 
 def follows(text: str, label: Mention, other: Mention) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -21,6 +22,8 @@ _START = re.compile(r"\W*(?:answer|ans|choose|select|pick|correct)(?!\w)")
 _PREDICATE = re.compile(r"(?:is|are|be|seems|looks)\W+(?:\w+\W+)?(?:correct|right|true)(?!\w)")
 _DELIMITER = re.compile(r" ?[).:\]\-]")
 _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)?")
+_MOST_NAMED = 16
+"""A clause that names options more often than this says nothing plain."""
 _JOINED = 3
 """Words between two options of one list at most."""
 
@@ -72,8 +75,8 @@ def _cuts(text: Normal, found: Sequence[Mention]) -> Iterator[tuple[int, int, st
     ]
     for pattern, name in ((lexicon.CONTRAST, "contrast"), (lexicon.REASON, "reason")):
         for match in pattern.finditer(text.text):
-            if not (len(match[0]) == 1 and text.cased[match.start()] != match[0]):
-                marks.append((match.start(), match.end(), "word", name))
+            if len(match[0]) > 1 or text.cased[match.start()] == match[0]:
+                marks += [(match.start(), match.end(), "word", name)]
     spans = [(mention.start, mention.end) for mention in found]
     at = 0
     last = -1
@@ -90,13 +93,13 @@ def _cuts(text: Normal, found: Sequence[Mention]) -> Iterator[tuple[int, int, st
 
 def _after_label(text: Normal, found: Sequence[Mention], at: int) -> bool:
     """Whether a full stop belongs to a label that begins its line: "A. Ibuprofen"."""
-    from bisect import bisect_left
-
     place = bisect_left(found, at, key=lambda mention: mention.end)
     if place >= len(found) or found[place].end != at or found[place].kind == "text":
         return False
     before = text.text[max(0, found[place].start - 3) : found[place].start].rstrip(" ([\"'-")
-    return (not before or before[-1] in _SENTENCE) and text.text[at + 1 : at + 2] not in ("", "\n")
+    begins = not before or before[-1] in _SENTENCE
+    told = place + 1 < len(found) and found[place + 1].kind == "text" and found[place + 1].start <= at + 3
+    return (begins or told) and text.text[at + 1 : at + 2] not in ("", "\n")
 
 
 def _lists(text: Normal, made: Sequence[Clause]) -> list[Clause]:
@@ -107,18 +110,26 @@ def _lists(text: Normal, made: Sequence[Clause]) -> list[Clause]:
         if (
             before is not None
             and before.stop == ","
+            and len(before.named) <= _MOST_NAMED
             and not clause.opens
             and before.named
             and clause.named
             and all(mention.kind != "text" for mention in (*before.named, *clause.named))
             and not _rest(text, before.named[-1].end, before.end)
             and not _rest(text, clause.start, clause.named[0].start, joins=True)
+            and not _verdicts(text, before, clause)
         ):
             before.end, before.stop = clause.end, clause.stop
             before.named.extend(clause.named)
         else:
             joined.append(clause)
     return joined
+
+
+def _verdicts(text: Normal, before: Clause, after: Clause) -> bool:
+    """ "The answer is A, B is wrong": two verdicts, no list."""
+    said, then = (text.text[max(each.start, each.end - 200) : each.end] for each in (before, after))
+    return bool(lexicon.ANSWER.search(said) and (lexicon.WRONG.search(then) or lexicon.NEGATION.search(then)))
 
 
 def _rest(text: Normal, start: int, end: int, *, joins: bool = False) -> bool:
@@ -140,6 +151,10 @@ def statements(text: Normal, choices: Choices, *, negated: bool = False, asked: 
     condition = False
     for clause in clauses(text, mentions(text, choices)):
         said = text.text[clause.start : clause.end]
+        if len(clause.named) > _MOST_NAMED:
+            every = frozenset(place for mention in clause.named for place in mention.options)
+            made.append(Statement("unclear", every, clause.start, clause.end, clause))
+            continue
         reader = _Reader(text, clause, said, negated)
         if clause.stop == "?" or condition or reader.conditional:
             condition = reader.conditional and clause.stop not in _SENTENCE
@@ -197,7 +212,9 @@ class _Reader:
         if self.cues or (pending and self._is_bare(left)):
             chosen = self._chosen(left)
             options = _agreed(self.text.text, chosen)
-            yield self._statement("asserts" if options and len(options) == 1 else "unclear", options or frozenset(), chosen)
+            yield self._statement(
+                "asserts" if options and len(options) == 1 else "unclear", options or frozenset(), chosen
+            )
         elif self._is_bare(left):
             options = _agreed(self.text.text, left) or frozenset()
             yield self._statement("bare" if len(options) == 1 else "unclear", options, left)
@@ -228,7 +245,7 @@ class _Reader:
         return bool(named) and not any(_words(part, fill=True, joins=True) for part in rest)
 
     def _is_item(self, mention: Mention) -> bool:
-        """"B. Insulin lowers sugar": a label that begins its clause, with a mark behind it."""
+        """ "B. Insulin lowers sugar": a label that begins its clause, with a mark behind it."""
         start, end = mention.start - self.clause.start, mention.end - self.clause.start
         opens = not _WORD.search(self.said[:start]) and mention.kind != "text"
         return opens and _DELIMITER.match(self.said, end) is not None
@@ -241,6 +258,10 @@ class _Reader:
         if self.wrong and not self.cues:
             return list(named)
         denied: list[Mention] = []
+        for _, end in self._free(lexicon.AGAINST):
+            after = [mention for mention in named if mention.start - self.clause.start >= end]
+            if after and not _words(self.said[end : after[0].start - self.clause.start], fill=True):
+                denied += after
         for start, end in self._free(lexicon.NEGATION):
             before = [mention for mention in named if mention.end - self.clause.start <= start]
             after = [mention for mention in named if mention.start - self.clause.start >= end]
