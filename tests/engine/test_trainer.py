@@ -55,6 +55,8 @@ class Stock(GRPOTrainer):
 
     _samples_itself = CreditTrainer._samples_itself
     _generate_single_turn = CreditTrainer._generate_single_turn
+    _sampled = CreditTrainer._sampled
+    _wants_greedy = False
 
 
 def stock(folder: Path, stage: Any, reward: Any, scale: str) -> Stock:
@@ -372,10 +374,10 @@ def test_what_does_not_fit_together_is_refused(tmp_path: Path) -> None:
     critic = Estimator("gae", copy.copy(DENSE_RETURN.fn), needs=frozenset({"values"}))
     with pytest.raises(UserError, match="needs a critic"):
         world.train(ctx, world.rl_stage(), estimator=critic)
-    with pytest.raises(UserError, match="'remax' needs a greedy completion of each prompt"):
-        world.train(ctx, world.rl_stage(), estimator=REMAX)
+    with pytest.raises(UserError, match="'remax' samples greedily beside"):
+        world.train(ctx, world.rl_stage(trainer={"generation_kwargs": {"num_beams": 2}}), estimator=REMAX)
     anchored = Estimator("anchored", copy.copy(DENSE_RETURN.fn), needs=frozenset({"ref_logps"}))
-    with pytest.raises(UserError, match=r"set trainer\.beta above 0"):
+    with pytest.raises(UserError, match="needs a reference policy; say how near to it in `kl`"):
         world.train(ctx, world.rl_stage(), estimator=anchored)
     plain = Estimator("plain", lambda rollouts: rollouts.rewards[0])
     with pytest.raises(UserError, match="cannot scale"):

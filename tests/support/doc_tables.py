@@ -34,6 +34,8 @@ SECTIONS = {
     "RubricSpec": "rubric",
     "RewardSpec": "rubric.rewards.NAME",
     "JudgeSpec": "judge",
+    "MemberSpec": "judge.panel.NAME",
+    "VoteSpec": "judge.vote",
     "LocalSpec": "judge.local",
     "BudgetSpec": "judge.budget",
     "PriceSpec": "judge.prices",

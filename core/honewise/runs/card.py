@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from honewise.recipes.judging import JudgeSpec
+from honewise.recipes.judging import JudgeSpec, MemberSpec
 from honewise.recipes.schema import PolicySpec
 
 from . import manifest
+from .preferences import sentences
 from .run import Run
 from .summary import comparisons, results
 
@@ -38,6 +39,8 @@ def _lines(run: Run) -> Iterator[str]:
     if spent.calls:
         cost = f", cost {spent.cost:.4g}" if spent.cost else ""
         yield f"- judge{_judge(recipe.judge)}: {spent.calls} calls, {spent.tokens} tokens{cost}"
+    for sentence in sentences(run.store):
+        yield f"- {sentence}"
     for stage in run.store.stages():
         if stage.kind == "evaluate" and run.store.evaluations(stage.stage):
             yield from _tables(run, stage.stage)
@@ -74,6 +77,13 @@ def _missing(run: Run) -> Iterator[str]:
 
 
 def _judge(spec: JudgeSpec | None) -> str:
+    if spec is not None and spec.panel is not None:
+        members = ", ".join(f"{name}{_member(member)}" for name, member in spec.panel.items())
+        return f"s {members}, by {spec.vote.rule} (rankings by {spec.vote.ranking})"
+    return _member(spec)
+
+
+def _member(spec: MemberSpec | None) -> str:
     local = spec.local if spec is not None else None
     name = (spec.model if spec is not None else None) or (local and (local.path or local.hub))
     return f" `{name}`" if name else ", the policy with its adapter off"

@@ -1,0 +1,17 @@
+"""``honewise audit``: can a judge, a domain's rewards, or what a run learned be trusted?"""
+
+from __future__ import annotations
+
+import typer
+
+from .audit_judge import judge
+from .audit_rewards import rewards
+
+__all__ = ["attach"]
+
+
+def attach(app: typer.Typer) -> None:
+    group = typer.Typer(help="Find out what a judge, rewards or a run can be trusted with.", no_args_is_help=True)
+    group.command()(judge)
+    group.command()(rewards)
+    app.add_typer(group, name="audit")
