@@ -29,7 +29,7 @@ from .reading.statements import Statement, statements
 __all__ = ["TAGS", "choices_of", "eliminations", "parse", "read_confidence"]
 
 TAGS = ("<reasoning>", "</reasoning>", "<answer>", "</answer>")
-LONGEST = 12_000
+LONGEST = 8_000
 """Characters from the end of a text that are read for statements."""
 
 _TAG = re.compile(r"</?(?:reasoning|think|thinking|answer|confidence)>", re.IGNORECASE)
@@ -61,13 +61,19 @@ def parse(text: str, task: Task) -> Completion:
     section's inside), ``choice`` (where the option is named), ``confidence`` (the number), ``abstention`` (the words),
     and the first place of each tag under the tag itself.
     """
+    labels, options = tuple(map(str, task.inputs["labels"])), tuple(map(str, task.inputs["options"]))
+    return _read(text, str(task.inputs["question"]), labels, options)
+
+
+@lru_cache(maxsize=64)
+def _read(text: str, question: str, labels: tuple[str, ...], options: tuple[str, ...]) -> Completion:
     whole = Piece(text)
     tags = [(match[0].lower(), match.start(), match.end()) for match in _TAG.finditer(text)]
     pieces: dict[str, Piece] = {}
     for name, start, end in tags:
         if name in TAGS and name not in pieces:
             pieces[name] = whole.slice(start, end)
-    choices, negated = choices_of(task), _is_negated(str(task.inputs["question"]))
+    choices, negated = Choices.of(labels, options), _is_negated(question)
     place, choice = _chosen(whole, tags, pieces, choices, negated)
     _reasoning(whole, tags, choice, pieces)
     _confidence(whole, tags, pieces)
@@ -76,7 +82,7 @@ def parse(text: str, task: Task) -> Completion:
         return Completion(text, None, pieces)
     if choice is not None:
         pieces["choice"] = choice
-    return Completion(text, str(task.inputs["labels"][place]), pieces)
+    return Completion(text, labels[place], pieces)
 
 
 Tag = tuple[str, int, int]
@@ -160,17 +166,13 @@ def _with_later(section: Piece, later: Piece, choices: Choices, negated: bool) -
 
 def _outside(whole: Piece, tags: Sequence[Tag]) -> Piece:
     """What stands after the last section of thought; nothing where one is still open."""
-    start = 0
-    for tag, begins, ends in tags:
+    start, opened = 0, False
+    for tag, _, ends in tags:
         if tag in ("<think>", "<thinking>", "<reasoning>"):
-            start = len(whole.text) if not _closed(tags, begins, tag) else start
+            opened = True
         elif tag in ("</think>", "</thinking>", "</reasoning>"):
-            start = ends
-    return whole.slice(min(start, len(whole.text)), len(whole.text))
-
-
-def _closed(tags: Sequence[Tag], begins: int, tag: str) -> bool:
-    return any(name == f"</{tag[1:]}" and start > begins for name, start, _ in tags[-50:])
+            start, opened = ends, False
+    return whole.slice(len(whole.text) if opened else start, len(whole.text))
 
 
 def _said(piece: Piece, choices: Choices, negated: bool, *, asked: bool = False) -> tuple[list[Statement], Normal]:
@@ -299,17 +301,23 @@ def _is_negated(question: str) -> bool:
 def eliminations(piece: Piece, task: Task) -> list[tuple[int, Piece]]:
     """The options that a text rules out, each with where that stands, in order.
 
-    In a question that asks for what is not so, "C is false" may mean that C is the answer; there only a plain "not C"
-    counts.
+    In a question that asks for what is not so, "C is false" may mean that C is the answer; there only "not C" and "C is
+    ruled out" count.
     """
     choices, negated = choices_of(task), _is_negated(str(task.inputs["question"]))
     text = normal(piece.text[-LONGEST:])
     offset = max(0, len(piece.text) - LONGEST)
     found = []
     for each in statements(text, choices, negated=negated):
-        if each.kind != "denies" or (negated and not _flat_denial(text, each)):
+        if each.kind != "denies":
             continue
         clause = each.clause
+        if (
+            negated
+            and not _flat_denial(text, each)
+            and not lexicon.RULED_OUT.search(text.text[clause.start : clause.end])
+        ):
+            continue
         for mention in clause.named:
             if mention.options and mention.options <= each.options:
                 # A single option is paid with the words that rule it out; of several, each with its own name.

@@ -27,6 +27,7 @@ __all__ = [
     "OPTION",
     "ORDINALS",
     "REASON",
+    "RULED_OUT",
     "TENTATIVE",
     "WRONG",
     "words",
@@ -89,6 +90,13 @@ ANSWER = words(
 ANSWER = re.compile(ANSWER.pattern + "|选(?!项)")  # to choose, not the word for option
 """What says that what follows, or stood before, is the answer."""
 
+RULED_OUT = words(
+    "ruled out|rule out|rules out|ruling out|eliminate*|eliminating|exclud*|discard*|cross out|crossed out|reject*|رد می شو*",
+    "رد میشو*|حذف می*|رد می کن*|نستبعد|یستبعد|تستبعد|مستبعد*|استبعاد|خارج|खारिज|বাতিল|বাদ|排除|除外|제외|исключ*|αποκλει*",
+    "נפסלת|נפסל|לפסול|descart*|elimin*|exclu*|ausgeschlossen|ausschliess*|elendi|eleriz|elenir",
+)
+"""What takes an option out of the choice, whatever is true of it."""
+
 WRONG = words(
     "wrong|incorrect|false|inaccurate|untrue|ruled out|rule out|rules out|ruling out|eliminate",
     "eliminated|eliminates|exclude|excluded|is out|are out",
@@ -100,7 +108,8 @@ WRONG = words(
     "incorrect*|falsa|falso|falsas|falsos|errone*|descart*|errad*|faux|fausse|fausses|elimin*|exclu*",
     "falsch*|inkorrekt*|ausgeschlossen|ausschliessen|yanlis*",
 )
-"""What says that an option is wrong."""
+WRONG = re.compile(f"{WRONG.pattern}|{RULED_OUT.pattern}")
+"""What says that an option is wrong, or out."""
 
 NEGATION = words(
     "not|isn't|isnt|aren't|wasn't|can't|cannot|doesn't|don't|won't|couldn't|wouldn't|shouldn't|never",
