@@ -8,13 +8,13 @@ from __future__ import annotations
 __all__ = ["LOCALES", "locale_text"]
 
 LOCALES = {
-    "": "No particular place: judge by the content alone, and count no spelling, unit or name of one country as better.",
+    "": "No particular place: judge by the content alone; no country's spelling, units or names are better.",
     "ar": "Readers of Modern Standard Arabic. Generic names of drugs in Arabic letters are as good as Latin ones; SI"
-    " units; a formal, respectful register. Customs of patients and families are spoken of with respect, never as errors.",
+    " units; a formal register. Customs of patients and families are spoken of with respect, never as errors.",
     "fa": "Readers of formal Persian. Persian terms and established loan words are equally good; SI units; Persian or"
     " Latin digits. Customs of patients and families are spoken of with respect, never as errors.",
     "hi": "Readers of Hindi. Medical terms in English or in Devanagari are equally good; SI units; a polite register.",
-    "zh": "Readers of Mandarin Chinese. Generic names in Chinese characters or Latin letters are equally good; SI units.",
+    "zh": "Readers of Mandarin Chinese. Generic names in Chinese characters or Latin letters are equal; SI units.",
 }
 
 

@@ -9,7 +9,7 @@ from typing import Literal
 from honewise import Message, Task
 from honewise.templates import load, render
 from honewise_medical_mcq.phrases import ruled_out
-from honewise_medical_mcq.tasks import gold_label
+from honewise_medical_mcq.tasks import gold_label, label_text
 
 __all__ = ["NOTICE", "Form", "listed_options"]
 
@@ -52,7 +52,7 @@ class Form:
         question, context = task.inputs["question"], task.inputs.get("context", "")
         if self.style == "compact":
             shown = " ".join(
-                f"{label} {text}" for label, text in zip(task.inputs["labels"], task.inputs["options"], strict=True)
+                f"{text} {label}" for label, text in zip(task.inputs["labels"], task.inputs["options"], strict=True)
             )
             return [{"role": "user", "content": "\n".join(part for part in (context, question, shown) if part)}]
         content = render(
@@ -99,7 +99,8 @@ class Form:
             return None
         others = [label for label in task.inputs["labels"] if label != right]
         if self.style == "compact":
-            thoughts = ", ".join(f"not {label}" for label in others)
+            first = f"{label_text(task, right)} {right}" if label_text(task, right) != right else right
+            thoughts = ", ".join([first, *(f"not {label}" for label in others)])
             said = f"{thoughts}. " if self.reasoning else ""
             return f"{said}<answer>{right}</answer>" + ("<confidence>1.0</confidence>" if self.confidence else "")
         thoughts = "\n".join(ruled_out(label, task.inputs["language"]) for label in others)

@@ -91,9 +91,9 @@ ANSWER = re.compile(ANSWER.pattern + "|选(?!项)")  # to choose, not the word f
 """What says that what follows, or stood before, is the answer."""
 
 RULED_OUT = words(
-    "ruled out|rule out|rules out|ruling out|eliminate*|eliminating|exclud*|discard*|cross out|crossed out|reject*|رد می شو*",
-    "رد میشو*|حذف می*|رد می کن*|نستبعد|یستبعد|تستبعد|مستبعد*|استبعاد|خارج|खारिज|বাতিল|বাদ|排除|除外|제외|исключ*|αποκλει*",
-    "נפסלת|נפסל|לפסול|descart*|elimin*|exclu*|ausgeschlossen|ausschliess*|elendi|eleriz|elenir",
+    "ruled out|rule out|rules out|ruling out|eliminate*|eliminating|exclud*|discard*|cross out|crossed out|reject*",
+    "رد می شو*|رد میشو*|حذف می*|رد می کن*|نستبعد|یستبعد|تستبعد|مستبعد*|استبعاد|خارج|खारिज|বাতিল|বাদ|排除|除外|제외",
+    "исключ*|αποκλει*|נפסלת|נפסל|לפסול|descart*|elimin*|exclu*|ausgeschlossen|ausschliess*|elendi|eleriz|elenir",
 )
 """What takes an option out of the choice, whatever is true of it."""
 

@@ -1,8 +1,8 @@
 """Text in one form for comparison, each character of which knows where it stood.
 
 Width, ligatures, accents of Latin, Greek and Cyrillic, vowel marks of Arabic and Hebrew, the two keyboards of Arabic
-and Persian, digits of every script, quotes, dashes, Markdown and LaTeX: none of it changes what was chosen. Case is kept
-in ``cased`` and dropped in ``text``; both have one length.
+and Persian, digits of every script, quotes, dashes, Markdown and LaTeX: none of it changes what was chosen. Case is
+kept in ``cased`` and dropped in ``text``; both have one length.
 """
 
 from __future__ import annotations

@@ -211,7 +211,7 @@ class _Reader:
             return
         if self.cues or (pending and self._is_bare(left)):
             chosen = self._chosen(left)
-            options = _agreed(self.text.text, chosen)
+            agreed = _agreed(self.text.text, chosen) or frozenset()
             yield self._statement(
                 "asserts" if options and len(options) == 1 else "unclear", options or frozenset(), chosen
             )
