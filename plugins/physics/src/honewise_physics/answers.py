@@ -43,9 +43,9 @@ def read_number(text: str) -> Reading | None:
 
     What stands before the last ``=`` is dropped, so are words around the number and an uncertainty after ``±``.
 
-    >>> reading = read_number(r"v = 3.0 \\times 10^{2} \\mathrm{~m}/\\mathrm{s} upwards")
+    >>> reading = read_number(r"v = 3.0 \\times 10^{2} m/s upwards")
     >>> reading.number, reading.unit, reading.digits
-    (300.0, '\\\\mathrm{~m}/\\\\mathrm{s}', 2)
+    (300.0, 'm/s', 2)
     """
     found = tokens(text)
     if not found:
@@ -71,7 +71,13 @@ def _after_equals(found: list[Token]) -> list[Token]:
 
 def _certain(found: list[Token]) -> list[Token]:
     for at, token in enumerate(found):
-        if token.kind == "sign" and token.text == "pm" and at and at + 1 < len(found) and found[at + 1].kind == "number":
+        if (
+            token.kind == "sign"
+            and token.text == "pm"
+            and at
+            and at + 1 < len(found)
+            and found[at + 1].kind == "number"
+        ):
             return found[:at] + found[at + 2 :]
     return found
 
@@ -99,7 +105,7 @@ def _read(text: str, found: list[Token]) -> Reading | None:
     written = read(unit) if unit else None
     scale = evaluate(written) if written is not None else None
     if node is None or plain is None or (unit and (scale is None or not _only_units(written))):
-        return _whole(text, found)
+        return _whole(found)
     sole = found[0] if len(number) == 1 else found[1] if len(number) == 2 and number[0].text in "+-" else None
     at = (number[0].start, number[-1].end)
     if scale is None or written is None:
@@ -128,7 +134,7 @@ def _only_units(node: Node | None) -> bool:
     return node.kind == "unit" or (node.kind == "pow" and _only_units(node.parts[0]))
 
 
-def _whole(text: str, found: list[Token]) -> Reading | None:
+def _whole(found: list[Token]) -> Reading | None:
     node = read(found)
     quantity = evaluate(node) if node is not None else None
     if node is None or quantity is None or not any(token.kind == "number" or token.text == "π" for token in found):
@@ -194,7 +200,9 @@ _LETTERS = re.compile(r"[\s(\[*$]*([A-Ja-j](?:[\s,;&]*(?:and|or)?[\s,;&]*[A-Ja-j
 
 
 def letters_in(text: str) -> frozenset[str]:
-    """The options that an answer names: ``B``, ``(b)``, ``A, C``, ``AC``, ``Option D: 5 N``; empty where it names none."""
+    """The options that an answer names: ``B``, ``(b)``, ``A, C``, ``AC``, ``Option D: 5 N``; empty where it names
+    none.
+    """
     text = re.sub(r"\\(?:text|mathrm|mathbf|textbf)\b|[{}]", " ", text.strip()[:400]).strip()
     whole = _LETTERS.fullmatch(text)
     if whole:
@@ -205,7 +213,16 @@ def letters_in(text: str) -> frozenset[str]:
     return frozenset(_LETTER.findall(re.sub(r"\bI\b", " ", text)))
 
 
-_TRUTHS = {"true": True, "yes": True, "correct": True, "t": True, "false": False, "no": False, "incorrect": False, "f": False}
+_TRUTHS = {
+    "true": True,
+    "yes": True,
+    "correct": True,
+    "t": True,
+    "false": False,
+    "no": False,
+    "incorrect": False,
+    "f": False,
+}
 
 
 def truth_in(text: str) -> bool | None:

@@ -12,7 +12,7 @@ from typing import Any
 from honewise import Task
 
 from .answers import Reading, letters_in, read_interval, read_number, split_answers, truth_in
-from .official import jee_marks, power_of_ten, scibench_right, without_power
+from .official import jee_marks, power_of_ten, scibench_right
 from .symbolic import equivalent
 from .units import NONE, show_dimension
 
@@ -116,7 +116,9 @@ def _numeric(wanted: str, unit: str, text: str, rule: str, tolerance: float, ask
     gold = gold_unit(wanted, unit)
     given = _only_number(text)
     if gold is None:  # a gold that cannot be read leaves the characters and SciBench's rule
-        right = _folded(text) == _folded(f"{wanted}{unit}") or (rule == "scibench" and scibench_right(text, wanted, unit))
+        right = _folded(text) == _folded(f"{wanted}{unit}") or (
+            rule == "scibench" and scibench_right(text, wanted, unit)
+        )
         return _plain(right, said="the right answer is no number that can be read")
     if given is None:
         right = rule == "scibench" and scibench_right(text, wanted, unit)
@@ -144,7 +146,9 @@ def _moved(where: tuple[int, int], by: int) -> tuple[int, int]:
 
 
 def _compared(given: Reading, gold: Reading, tolerance: float, asked: bool, *, jee: bool = False) -> Outcome:
-    """Number and unit apart. Without the right dimension the bare numbers are compared, so that it shows which is wrong."""
+    """Number and unit apart. Without the right dimension the bare numbers are compared, so that it shows which is
+    wrong.
+    """
     dimension = gold.quantity.dimension
     if given.unit:
         unit_ok = given.quantity.dimension == dimension
@@ -209,8 +213,8 @@ def _interval(wanted: str, unit: str, text: str, tolerance: float, asked: bool) 
     # A unit behind the upper end is that of both.
     units = ends[1].unit_ok and (ends[0].unit_ok or not given[1].unit)
     numbers = all(end.number_ok for end in ends)
-    right = brackets and numbers and units
-    return Outcome(right, numbers, units, units, float(right), said="" if right else "not the right interval")
+    whole = brackets and numbers and units
+    return Outcome(whole, numbers, units, units, float(whole), said="" if whole else "not the right interval")
 
 
 def _several(golds: Sequence[Mapping[str, Any]], text: str, rule: str, tolerance: float, asked: bool) -> Outcome:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 from .lexer import MOST_CHARACTERS, Token, tokens
 from .units import unit_named
@@ -17,8 +18,45 @@ MOST_LINES = 400
 MOST_CHAINS = 200
 
 _STOP = frozenset(
-    "so is of to we at by it on or as be if in the and then with from for is are was that this thus hence since gives "
-    "where which therefore because its has have an".split()
+    [
+        "so",
+        "is",
+        "of",
+        "to",
+        "we",
+        "at",
+        "by",
+        "it",
+        "on",
+        "or",
+        "as",
+        "be",
+        "if",
+        "in",
+        "the",
+        "and",
+        "then",
+        "with",
+        "from",
+        "for",
+        "is",
+        "are",
+        "was",
+        "that",
+        "this",
+        "thus",
+        "hence",
+        "since",
+        "gives",
+        "where",
+        "which",
+        "therefore",
+        "because",
+        "its",
+        "has",
+        "have",
+        "an",
+    ]
 )
 _BREAKS = frozenset((";", ",", "<", ">", ":", "!", "|"))
 _SENTENCE = re.compile(r"\.(?=\s|$)|[\n\r]+|</?\w{1,20}>|\\\\|\\\[|\\\]|\\begin\{\w{1,20}\*?\}|\\end\{\w{1,20}\*?\}")
@@ -46,29 +84,28 @@ def chains(text: str, start: int = 0) -> Iterator[Chain]:
 
     A chain ends where a sentence, a line, a list or a word does; sides without any token make no chain.
     """
-    count = 0
-    for at, sentence in _sentences(text[:MOST_TEXT]):
-        found = tokens(sentence) if len(sentence) <= MOST_CHARACTERS else None
-        if not found or not any(token.text in ("=", "~") for token in found):
-            continue
-        for run in _runs(found):
-            chain = _chain(run, start + at)
-            if chain is not None:
-                yield chain
-                count += 1
-                if count == MOST_CHAINS:
-                    return
+    every = (
+        chain
+        for at, sentence in _sentences(text[:MOST_TEXT])
+        for run in _runs(_tokens(sentence))
+        if (chain := _chain(run, start + at)) is not None
+    )
+    yield from islice(every, MOST_CHAINS)
+
+
+def _tokens(sentence: str) -> list[Token]:
+    """Those of a sentence that has an equation; none where it has not, or is too long."""
+    found = tokens(sentence) if len(sentence) <= MOST_CHARACTERS else None
+    return found if found and any(token.text in ("=", "~") for token in found) else []
 
 
 def _sentences(text: str) -> Iterator[tuple[int, str]]:
-    at = count = 0
-    for match in _SENTENCE.finditer(text):
+    at = 0
+    for match in islice(_SENTENCE.finditer(text), MOST_LINES):
         yield at, text[at : match.start()]
         at = match.end()
-        count += 1
-        if count == MOST_LINES:
-            return
-    yield at, text[at:]
+    if "\n" not in text[at:]:
+        yield at, text[at:]
 
 
 def _runs(found: list[Token]) -> Iterator[list[Token]]:

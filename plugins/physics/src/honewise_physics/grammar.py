@@ -1,7 +1,8 @@
 """From tokens to expressions: sums, products, powers, functions, and numbers with their units.
 
 The grammar is small and closed: there is no name that does anything, and nothing is ever evaluated but by
-``quantity.evaluate`` (floats with dimensions) and ``symbolic`` (values at points, polynomials of bounded size). Depth and
+``quantity.evaluate`` (floats with dimensions) and ``symbolic`` (values at points, polynomials of bounded size). Depth
+and
 length are bounded, so that every text is read, or refused, in time linear in its length.
 """
 

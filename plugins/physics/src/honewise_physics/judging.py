@@ -10,7 +10,9 @@ from .prompts import answer_text
 
 __all__ = ["RANKING", "STEPS", "ranking", "read_place", "read_steps", "reasoning_score"]
 
-_STEP = re.compile(r"^[ \t>*_`#-]*step[ \t]+\d{1,3}[ \t*_`]*:[ \t*_`]*(right|partly|wrong)\b", re.IGNORECASE | re.MULTILINE)
+_STEP = re.compile(
+    r"^[ \t>*_`#-]*step[ \t]+\d{1,3}[ \t*_`]*:[ \t*_`]*(right|partly|wrong)\b", re.IGNORECASE | re.MULTILINE
+)
 _NONE = re.compile(r"^[ \t>*_`#-]*no steps[ \t*_`.]*$", re.IGNORECASE | re.MULTILINE)
 _PLACE = re.compile(r"^[ \t>*_`#-]*place[ \t*_`:=]*([1-5])[ \t*_`.]*$", re.IGNORECASE | re.MULTILINE)
 _WORTH = {"right": 1.0, "partly": 0.5, "wrong": 0.0}
@@ -58,7 +60,9 @@ def _slots(task: Task, completion: Completion) -> dict[str, str]:
 
 @reward(name="reasoning", cost="judge", deadline=60.0)
 async def reasoning_score(task: Task, completion: Completion, judge: Judge) -> float:
-    """The reasoning score, as we define it: the mean over the steps of 1 (right), 0.5 (partly) and 0 (wrong), by a judge."""
+    """The reasoning score, as we define it: the mean over the steps of 1 (right), 0.5 (partly) and 0 (wrong), by a
+    judge.
+    """
     if not completion.text.strip():
         return 0.0
     return (await judge(STEPS, **_slots(task, completion))).value
@@ -66,7 +70,9 @@ async def reasoning_score(task: Task, completion: Completion, judge: Judge) -> f
 
 @reward(name="ranking", cost="judge", deadline=60.0)
 async def ranking(task: Task, completion: Completion, judge: Judge) -> float:
-    """The place of a reply among five solutions that people have ranked: 1 for the best, 0 for the worst, by a judge."""
+    """The place of a reply among five solutions that people have ranked: 1 for the best, 0 for the worst, by a
+    judge.
+    """
     if not completion.text.strip():
         return 0.0
     return (await judge(RANKING, **_slots(task, completion))).value

@@ -21,7 +21,30 @@ MOST_CHARACTERS = 4_000
 Kind = Literal["number", "name", "function", "sign", "other"]
 
 FUNCTIONS = frozenset(
-    "sin cos tan cot sec csc arcsin arccos arctan sinh cosh tanh exp ln log lg sqrt cbrt abs asin acos atan".split()
+    [
+        "sin",
+        "cos",
+        "tan",
+        "cot",
+        "sec",
+        "csc",
+        "arcsin",
+        "arccos",
+        "arctan",
+        "sinh",
+        "cosh",
+        "tanh",
+        "exp",
+        "ln",
+        "log",
+        "lg",
+        "sqrt",
+        "cbrt",
+        "abs",
+        "asin",
+        "acos",
+        "atan",
+    ]
 )
 
 
@@ -45,13 +68,15 @@ class Token:
 _NUMBER = re.compile(r"(?:[0-9]{1,3}(?:(?:,|\{,\})[0-9]{3})+(?![0-9])|[0-9]+)(?:\.[0-9]*)?|\.[0-9]+")
 _EXPONENT = re.compile(r"[eE]([+-]?[0-9]{1,4})(?![0-9A-Za-z])")
 _COMMAND = re.compile(r"\\(?:[A-Za-z]+|.)", re.DOTALL)
-_WORD = re.compile(r"(?:(?![xXeE][0-9])[^\W\d_]+(?:[0-9]{1,2}(?![0-9.]))?|[^\W\d_]+)(?:_(?:\{[^{}]{0,40}\}|[^\W_]+))?'*")
+_WORD = re.compile(
+    r"(?:(?![xXeE][0-9])[^\W\d_]+(?:[0-9]{1,2}(?![0-9.]))?|[^\W\d_]+)(?:_(?:\{[^{}]{0,40}\}|[^\W_]+))?'*"
+)
 
 _SIGNS = {
-    **{sign: "*" for sign in "*×·⋅∙∗•"},
-    **{sign: "-" for sign in "-−–‐‑—"},
-    **{sign: "/" for sign in "/÷⁄∕"},
-    **{sign: "~" for sign in "≈≃≅∼"},
+    **dict.fromkeys("*×·⋅∙∗•", "*"),
+    **dict.fromkeys("-−–‐‑—", "-"),
+    **dict.fromkeys("/÷⁄∕", "/"),
+    **dict.fromkeys("≈≃≅∼", "~"),
     **{sign: sign for sign in "+^=(){}[],;|<>:!"},
     "±": "pm",
     "√": "sqrt",
@@ -73,10 +98,49 @@ _COMMANDS = {
     "equiv": "=",
 }
 _BLANK = frozenset(
-    "left right big Big bigg Bigg displaystyle textstyle limits quad qquad hspace , ; : ! > rm it bf hfill nolimits".split()
+    [
+        "left",
+        "right",
+        "big",
+        "Big",
+        "bigg",
+        "Bigg",
+        "displaystyle",
+        "textstyle",
+        "limits",
+        "quad",
+        "qquad",
+        "hspace",
+        ",",
+        ";",
+        ":",
+        "!",
+        ">",
+        "rm",
+        "it",
+        "bf",
+        "hfill",
+        "nolimits",
+    ]
 ) | {" "}
-_UPRIGHT = frozenset("mathrm text textrm mathit textit mathsf mathbf textbf rm operatorname mathop mbox unit".split())
-_DROPPED = frozenset("hat vec overline bar boldsymbol overrightarrow widehat".split())
+_UPRIGHT = frozenset(
+    [
+        "mathrm",
+        "text",
+        "textrm",
+        "mathit",
+        "textit",
+        "mathsf",
+        "mathbf",
+        "textbf",
+        "rm",
+        "operatorname",
+        "mathop",
+        "mbox",
+        "unit",
+    ]
+)
+_DROPPED = frozenset(["hat", "vec", "overline", "bar", "boldsymbol", "overrightarrow", "widehat"])
 _GREEK = {
     "mu": "μ", "Omega": "Ω", "omega": "ω", "alpha": "α", "beta": "β", "gamma": "γ", "delta": "δ", "Delta": "Δ",
     "epsilon": "ε", "varepsilon": "ε", "theta": "θ", "vartheta": "θ", "lambda": "λ", "Lambda": "Λ", "rho": "ρ",
@@ -148,8 +212,10 @@ def _scan(text: str) -> Iterator[Token]:
             if raised[0] in "+-":
                 yield Token("sign", raised[0], at, at)
                 raised = raised[1:]
-            yield replace(_number(raised + " ", 0), start=at, end=end) if raised[:1].isdigit() else Token(
-                "other", raised, at, end
+            yield (
+                replace(_number(raised + " ", 0), start=at, end=end)
+                if raised[:1].isdigit()
+                else Token("other", raised, at, end)
             )
             at = end
         elif character == "{" or character == "}":

@@ -1,8 +1,11 @@
-"""Numbers over scored completions: accuracy, number and unit apart, steps, likeness of wording; by subject and level."""
+"""Numbers over scored completions: accuracy, number and unit apart, steps, likeness of wording; by subject and
+level.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from honewise import Cell, Scored
 
@@ -14,14 +17,15 @@ __all__ = ["METRICS", "accuracy", "official", "step_accuracy", "wording"]
 
 
 def accuracy(rows: Sequence[Scored]) -> Mapping[str, float]:
-    """``accuracy`` by each data set's own rule; ``number_ok`` and ``unit_ok`` apart; ``figures_ok``; ``share`` of marks.
+    """``accuracy`` by each data set's own rule; ``number_ok`` and ``unit_ok`` apart; ``figures_ok``; ``share`` of
+    marks.
 
     Needs the reward ``answer`` in the rubric, at weight 0 if need be. Also by ``meta["subject"]`` and
     ``meta["difficulty"]``. Unscored rows are left out; ``scored`` says how many of ``of`` were counted.
     """
     numbers: dict[str, float] = dict(_means("accuracy", rows, "answer", lambda cell: cell.value, split=True))
     for name in ("number_ok", "unit_ok", "figures_ok", "share"):
-        numbers.update(_means(name, rows, "answer", lambda cell, name=name: cell.parts.get(name)))  # type: ignore[misc]
+        numbers.update(_means(name, rows, "answer", partial(_part, name)))
     numbers["scored"] = float(sum(_cell(row, "answer") is not None for row in rows))
     numbers["of"] = float(len(rows))
     return numbers
@@ -45,7 +49,7 @@ def official(rows: Sequence[Scored]) -> Mapping[str, float]:
     """``scibench_accuracy``: SciBench's own rule on every task with one number; no reward is needed."""
     marks = []
     for row in rows:
-        golds = row.task.reference.get("answers") or ()
+        golds = list(row.task.reference.get("answers") or [])
         if len(golds) == 1 and golds[0].get("kind", "number") == "number":
             gold = golds[0]
             said = row.completion.answer
@@ -55,7 +59,9 @@ def official(rows: Sequence[Scored]) -> Mapping[str, float]:
 
 
 def wording(rows: Sequence[Scored]) -> Mapping[str, float]:
-    """``meteor`` and ``rouge_l``, times 100 as papers give them, against the worked solution and answer; no reward is needed."""
+    """``meteor`` and ``rouge_l``, times 100 as papers give them, against the worked solution and answer; no reward
+    is needed.
+    """
     pairs = []
     for row in rows:
         answers = ", ".join(answer_text(each) for each in row.task.reference.get("answers") or ())
@@ -81,6 +87,10 @@ METRICS: Mapping[str, Callable[[Sequence[Scored]], Mapping[str, float]]] = {
 def _cell(row: Scored, name: str) -> Cell | None:
     cell = row.rewards.get(name)
     return cell if cell is not None and cell.value is not None and not cell.gated else None
+
+
+def _part(name: str, cell: Cell) -> float | None:
+    return cell.parts.get(name)
 
 
 def _means(

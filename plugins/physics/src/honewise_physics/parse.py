@@ -1,8 +1,11 @@
 """Reading a completion: its reasoning, and its final answer where it stands.
 
-The form asked for is ``<reasoning>..</reasoning><answer>..</answer>``, in the compact style steps and ``<answer>``. What
-models write instead is read as far as its meaning is plain: the last ``<answer>`` that has anything in it, else the last
-``\\boxed{..}``, else what follows the last "answer is" or "answer:" of a line. A closing tag that is missing is taken to
+The form asked for is ``<reasoning>..</reasoning><answer>..</answer>``, in the compact style steps and ``<answer>``.
+What
+models write instead is read as far as its meaning is plain: the last ``<answer>`` that has anything in it, else the
+last
+``\\boxed{..}``, else what follows the last "answer is" or "answer:" of a line. A closing tag that is missing is taken
+to
 stand at the end. Anything else is unreadable: ``answer`` is None, and that is the model's doing.
 """
 

@@ -16,7 +16,9 @@ PRESETS: Mapping[str, Rubric] = {
     ),
     "answer-only": Rubric({"answer": 1}, correct="answer"),
     "partial": Rubric({"answer": 2, "number": 0.5, "unit": 0.5, "magnitude": 0.5, "format": 0.5}, correct="answer"),
-    "symbolic": Rubric({"answer": 2, "symbolic": 1, "consistent": 0.5, "format": 0.5}, correct="answer", cap_wrong=True),
+    "symbolic": Rubric(
+        {"answer": 2, "symbolic": 1, "consistent": 0.5, "format": 0.5}, correct="answer", cap_wrong=True
+    ),
     "marks": Rubric({"marks": 1, "answer": 0}, correct="answer"),
     "scibench": Rubric({"scibench": 1, "answer": 0}, correct="answer"),
     "phyqa": Rubric(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from honewise import Completion, Piece, Score, Span, Task, reward
 
-from .equations import Side, chains
+from .equations import chains
 from .grammar import Node, read
+from .lexer import Token, tokens
 from .quantity import evaluate
 from .steps import strays
 from .symbolic import expanded, progress_of, read_symbolic
@@ -20,7 +23,8 @@ def symbolic(task: Task, completion: Completion) -> Score:
     """How near the best expression written comes to the one wanted: 1 where they are equivalent, else below.
 
     Every side of an equation that brings the solution nearer is paid what it adds, where it stands, and so is the final
-    answer. A symbol that the solution has defined before, ``a = F / m``, stands for its definition. Where the data wants
+    answer. A symbol that the solution has defined before, ``a = F / m``, stands for its definition. Where the data
+    wants
     no expression, nothing can be earned.
     """
     gold = read_symbolic(wanted(task))
@@ -34,12 +38,12 @@ def symbolic(task: Task, completion: Completion) -> Score:
         first: Node | None = None
         for side in chain.sides:
             text = completion.text[side.start : side.end]
-            said = read_symbolic(text) if side.tokens and tried < _MOST_SIDES else None
+            said = read_symbolic(text) if tried < _MOST_SIDES and not _numeric(side.tokens) else None
             if said is None:
                 continue
             tried += 1
             node = expanded(said[-1], definitions)
-            if first is None and not _numeric(side) and node.kind != "name":
+            if first is None and node.kind != "name":
                 first = node
             found = progress_of(gold, (node,))
             if found > best:
@@ -49,7 +53,7 @@ def symbolic(task: Task, completion: Completion) -> Score:
         if first is not None and len(name) == 1 and name[0].kind == "name" and len(definitions) < _MOST_SIDES:
             definitions[name[0].text] = first
     answer = completion.pieces.get("answer")
-    said = read_symbolic(answer.text) if answer is not None else None
+    said = read_symbolic(answer.text) if answer and not _numeric(tokens(answer.text) or ()) else None
     if answer is not None and said is not None:
         found = progress_of(gold, said)
         if found > best:
@@ -57,14 +61,16 @@ def symbolic(task: Task, completion: Completion) -> Score:
     return Score(spans=spans)
 
 
-def _numeric(side: Side) -> bool:
-    """Whether a side is numbers with units rather than symbols."""
-    node = read(side.tokens)
-    return node is not None and not strays(node) and evaluate(node) is not None
+def _numeric(found: Sequence[Token]) -> bool:
+    """Whether it is a number with units rather than symbols, or nothing."""
+    node = read(found) if found else None
+    return not found or (node is not None and not strays(node) and evaluate(node) is not None)
 
 
 def wanted(task: Task) -> str:
-    """The expression that a task wants: that of its answer, else the formula given with it; empty where there is none."""
+    """The expression that a task wants: that of its answer, else the formula given with it; empty where there is
+    none.
+    """
     for answer in task.reference.get("answers") or ():
         if answer.get("kind") in ("expression", "equation"):
             text = str(answer.get("text") or "")

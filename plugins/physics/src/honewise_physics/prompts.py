@@ -64,12 +64,12 @@ class Form:
 
     def _wanted(self, task: Task) -> str:
         if task.inputs.get("choices"):
-            several = "the letters of all right options" if task.inputs.get("several") else "the letter of the right option"
+            several = (
+                "the letters of all right options" if task.inputs.get("several") else "the letter of the right option"
+            )
             return f": {several}"
-        answers = task.reference.get("answers") or ()
-        kinds = {str(answer.get("kind")) for answer in answers}
-        wanted = _KINDS.get(kinds.pop(), "") if len(kinds) == 1 else ""
-        return wanted + (", several of them between commas" if len(answers) > 1 and wanted else "")
+        wanted = _KINDS.get(str(task.inputs.get("wants") or ""), "")
+        return wanted + (", several of them between commas" if wanted and (task.inputs.get("count") or 1) > 1 else "")
 
     def gold(self, task: Task) -> str | None:
         """The worked solution, as far as the data has one, and the answer in the form that the prompt asks for."""

@@ -61,7 +61,7 @@ def evaluate(node: Node, names: Mapping[str, Quantity] = _NO_NAMES, *, absolute:
 
 
 def _on_scale(node: Node, names: Mapping[str, Quantity]) -> Quantity:
-    number, unit = node.parts
+    _number, unit = node.parts
     found = _value(node, names)
     if unit.kind == "unit" and unit.unit is not None and unit.unit.offset:
         return Quantity(found.value + unit.unit.offset, found.dimension, found.error, True, found.operations)

@@ -36,7 +36,9 @@ def _checked(answers: str, unit: str, several: bool, rule: str, tolerance: float
 
 
 def outcome(task: Task, text: str, *, rule: str = "task", tolerance: float | None = None) -> Outcome | None:
-    """The comparison of an answer with the task's; kept, so that all rewards share one. None: the task has no answer."""
+    """The comparison of an answer with the task's; kept, so that all rewards share one. None: the task has no
+    answer.
+    """
     reference = task.reference
     return _checked(
         json.dumps(reference.get("answers") or []),
@@ -156,7 +158,9 @@ def marks(task: Task, completion: Completion) -> Score | Unscored:
 
 @reward(cost="process", deadline=_DEADLINE)
 def scibench(task: Task, completion: Completion) -> Score | Unscored:
-    """1 where SciBench's own rule calls the answer right: numbers to 5 %, units not looked at. Other kinds: as ``answer``."""
+    """1 where SciBench's own rule calls the answer right: numbers to 5 %, units not looked at. Other kinds: as
+    ``answer``.
+    """
     found = _found(task, completion)
     if not isinstance(found, Outcome):
         return found

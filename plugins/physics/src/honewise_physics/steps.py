@@ -27,7 +27,8 @@ Mark = Literal["right", "wrong", "unclear"]
 _ABOUT = 0.02
 """What an approximate sign allows beyond rounding."""
 _MOST_NAMES = 100
-_INVERSE = frozenset("arcsin arccos arctan asin acos atan".split())
+_COMPUTED = ("add", "sub", "call", "pow")
+_INVERSE = frozenset(["arcsin", "arccos", "arctan", "asin", "acos", "atan"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +56,17 @@ def find_steps(text: str, start: int = 0, *, given: Mapping[str, Quantity] | Non
     found: list[Step] = []
     seen: set[tuple[str, ...]] = set()
     for chain in chains(text, start):
+        holds = True
         for left, right, about in zip(chain.sides, chain.sides[1:], chain.about, strict=False):
             step = _link(left, right, about, names)
+            if step is None:
+                continue
+            holds = holds and step.mark != "wrong"
             key = tuple(token.text for token in (*left.tokens, Token("sign", "=", 0, 0), *right.tokens))
-            if step is not None and key not in seen:
+            if key not in seen:
                 seen.add(key)
                 found.append(step)
-        _learn(chain, names)
+        _learn(chain, names, holds)
     return found
 
 
@@ -117,7 +122,7 @@ def strays(node: Node) -> bool:
         return True
     if node.text == "quantity":
         return strays(node.parts[0])
-    if node.kind in ("mul", "div") and _numeric(node.parts[0]):  # "(3 + 2) kg"
+    if node.kind in ("mul", "div") and node.parts[0].kind in _COMPUTED and _numeric(node.parts[0]):  # "(3 + 2) kg"
         return strays(node.parts[0]) or (not _only_units(node.parts[1]) and strays(node.parts[1]))
     return any(map(strays, node.parts))
 
@@ -187,8 +192,13 @@ def _looks_like_a_formula(left: Side, a: Quantity, b: Quantity, symbols: frozens
     letters = [token for token in left.tokens if token.kind == "name" and token.text not in symbols]
     alone = len(numbers) <= 1 or all(token.error == 0 and token.value <= 10 for token in numbers)
     signs = any(token.kind == "sign" and token.text == "*" for token in left.tokens)
-    return a.dimension != b.dimension and alone and not signs and len(letters) >= 2 and a.operations <= len(numbers) and all(
-        len(token.text) == 1 for token in letters
+    return (
+        a.dimension != b.dimension
+        and alone
+        and not signs
+        and len(letters) >= 2
+        and a.operations <= len(numbers)
+        and all(len(token.text) == 1 for token in letters)
     )
 
 
@@ -224,10 +234,13 @@ def _is_name(side: Side) -> bool:
     return len(side.tokens) == 1 and side.tokens[0].kind == "name"
 
 
-def _learn(chain: Chain, names: dict[str, Quantity]) -> None:
-    """``F = ... = 6 N`` gives F a value, for what comes after."""
+def _learn(chain: Chain, names: dict[str, Quantity], holds: bool) -> None:
+    """``F = ... = 6 N`` gives F a value, for what comes after; a wrong step takes it away: it is charged once."""
     first = chain.sides[0]
     if not _is_name(first) or len(names) >= _MOST_NAMES:
+        return
+    if not holds:
+        names.pop(first.tokens[0].text, None)
         return
     for side in reversed(chain.sides[1:]):
         if not any(token.kind == "number" for token in side.tokens):

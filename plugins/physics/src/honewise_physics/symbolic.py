@@ -152,11 +152,29 @@ def _points(names: tuple[str, ...]) -> tuple[Mapping[str, float], ...]:
 
 
 _CALLS: Mapping[str, Any] = {
-    "sin": math.sin, "cos": math.cos, "tan": math.tan, "cot": lambda x: 1 / math.tan(x), "sec": lambda x: 1 / math.cos(x),
-    "csc": lambda x: 1 / math.sin(x), "arcsin": math.asin, "arccos": math.acos, "arctan": math.atan, "asin": math.asin,
-    "acos": math.acos, "atan": math.atan, "sinh": math.sinh, "cosh": math.cosh, "tanh": math.tanh, "exp": math.exp,
-    "ln": math.log, "log": math.log, "lg": math.log10, "sqrt": math.sqrt, "cbrt": math.cbrt, "abs": abs,
-}  # fmt: skip
+    "sin": math.sin,
+    "cos": math.cos,
+    "tan": math.tan,
+    "cot": lambda x: 1 / math.tan(x),
+    "sec": lambda x: 1 / math.cos(x),
+    "csc": lambda x: 1 / math.sin(x),
+    "arcsin": math.asin,
+    "arccos": math.acos,
+    "arctan": math.atan,
+    "asin": math.asin,
+    "acos": math.acos,
+    "atan": math.atan,
+    "sinh": math.sinh,
+    "cosh": math.cosh,
+    "tanh": math.tanh,
+    "exp": math.exp,
+    "ln": math.log,
+    "log": math.log,
+    "lg": math.log10,
+    "sqrt": math.sqrt,
+    "cbrt": math.cbrt,
+    "abs": abs,
+}
 
 
 def _at(node: Node, point: Mapping[str, float]) -> float | None:
@@ -260,7 +278,8 @@ def progress(gold: str, said: str) -> float:
 def progress_of(gold: tuple[Node, ...], said: tuple[Node, ...]) -> float:
     """``progress`` of expressions that have been read.
 
-    1 where they are equivalent, else 0.99 times the Dice index of their subtrees, which are compared without regard to the
+    1 where they are equivalent, else 0.99 times the Dice index of their subtrees, which are compared without regard
+    to the
     order of sums and products, numbers alone left out.
     """
     if _equivalent(gold, said):

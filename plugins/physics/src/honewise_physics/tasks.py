@@ -56,12 +56,22 @@ def make_task(
         images: paths of figures.
 
     Returns:
-        A ``Task`` whose ``inputs`` are ``question``, ``choices``, ``unit`` and ``several``, and whose ``reference`` holds
+        A ``Task`` whose ``inputs`` are ``question``, ``choices``, ``unit``, ``several``, ``wants`` (the kind of
+        answer) and ``count`` (of answers), and whose ``reference``
+        holds
         the rest.
     """
+    kinds = {str(answer.get("kind") or "number") for answer in answers}
     return Task(
         id=id,
-        inputs={"question": question.strip(), "choices": list(choices), "unit": unit.strip(), "several": several},
+        inputs={
+            "question": question.strip(),
+            "choices": list(choices),
+            "unit": unit.strip(),
+            "several": several,
+            "wants": kinds.pop() if len(kinds) == 1 else "",
+            "count": len(answers),
+        },
         reference={
             "answers": [dict(answer) for answer in answers],
             "rule": rule,

@@ -7,8 +7,8 @@ which would work out what stands in it.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache, lru_cache
 from fractions import Fraction
+from functools import cache, lru_cache
 from typing import Any
 
 __all__ = ["DIMENSIONS", "NONE", "Dimension", "Unit", "show_dimension", "unit_named"]
@@ -60,24 +60,86 @@ _PLAIN = {
 _WORDS = {
     **{
         word: word
-        for word in (
-            "meter gram second ampere kelvin mole candela newton joule watt pascal hertz coulomb volt farad ohm siemens "
-            "tesla weber henry liter bar calorie lumen lux becquerel gray sievert parsec radian dalton steradian"
-        ).split()
+        for word in [
+            "meter",
+            "gram",
+            "second",
+            "ampere",
+            "kelvin",
+            "mole",
+            "candela",
+            "newton",
+            "joule",
+            "watt",
+            "pascal",
+            "hertz",
+            "coulomb",
+            "volt",
+            "farad",
+            "ohm",
+            "siemens",
+            "tesla",
+            "weber",
+            "henry",
+            "liter",
+            "bar",
+            "calorie",
+            "lumen",
+            "lux",
+            "becquerel",
+            "gray",
+            "sievert",
+            "parsec",
+            "radian",
+            "dalton",
+            "steradian",
+        ]
     },
-    "metre": "meter", "litre": "liter", "electronvolt": "electron_volt", "amp": "ampere",
-}  # fmt: skip
+    "metre": "meter",
+    "litre": "liter",
+    "electronvolt": "electron_volt",
+    "amp": "ampere",
+}
 _MORE_WORDS = {
     **{
         word: word
-        for word in (
-            "minute hour day week month year degree atmosphere angstrom inch foot yard mile pound ounce gallon "
-            "revolution gauss dyne erg tonne turn torr gramme horsepower"
-        ).split()
+        for word in [
+            "minute",
+            "hour",
+            "day",
+            "week",
+            "month",
+            "year",
+            "degree",
+            "atmosphere",
+            "angstrom",
+            "inch",
+            "foot",
+            "yard",
+            "mile",
+            "pound",
+            "ounce",
+            "gallon",
+            "revolution",
+            "gauss",
+            "dyne",
+            "erg",
+            "tonne",
+            "turn",
+            "torr",
+            "gramme",
+            "horsepower",
+        ]
     },
-    "feet": "foot", "atmosphere": "standard_atmosphere", "tonne": "metric_ton", "gramme": "gram",
-    "micron": "micrometer", "celsius": "degree_Celsius", "lightyear": "light_year", "percent": "percent",
-}  # fmt: skip
+    "feet": "foot",
+    "atmosphere": "standard_atmosphere",
+    "tonne": "metric_ton",
+    "gramme": "gram",
+    "micron": "micrometer",
+    "celsius": "degree_Celsius",
+    "lightyear": "light_year",
+    "percent": "percent",
+}
 
 _OFFSET = {"°C": "degree_Celsius", "degC": "degree_Celsius", "celsius": "degree_Celsius", "°F": "degree_Fahrenheit",
            "degF": "degree_Fahrenheit"}  # fmt: skip

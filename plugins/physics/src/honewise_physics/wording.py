@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import pairwise
 
 __all__ = ["MOST_WORDS", "meteor", "rouge_l", "words"]
 
@@ -12,7 +13,23 @@ MOST_WORDS = 2_000
 """Words of a text that are looked at."""
 
 _WORD = re.compile(r"[^\W_]+(?:\.[0-9]+)?|[^\w\s]")
-_ENDINGS = ("ational", "ization", "ations", "ation", "ingly", "edly", "ness", "ment", "ing", "ies", "ied", "ed", "es", "ly", "s")
+_ENDINGS = (
+    "ational",
+    "ization",
+    "ations",
+    "ation",
+    "ingly",
+    "edly",
+    "ness",
+    "ment",
+    "ing",
+    "ies",
+    "ied",
+    "ed",
+    "es",
+    "ly",
+    "s",
+)
 
 
 @lru_cache(maxsize=1024)
@@ -54,7 +71,8 @@ def _common(one: Sequence[str], other: Sequence[str]) -> int:
 def meteor(reference: str, said: str, *, alpha: float = 0.9, beta: float = 3.0, gamma: float = 0.5) -> float:
     """METEOR (Banerjee and Lavie 2005) with exact and stem matches, without synonyms; in [0, 1].
 
-    ``(1 - gamma * (chunks / matches)^beta) * P R / (alpha P + (1 - alpha) R)``; the parameters are NLTK's. Words are matched
+    ``(1 - gamma * (chunks / matches)^beta) * P R / (alpha P + (1 - alpha) R)``; the parameters are NLTK's. Words are
+    matched
     from the left, exact ones before those that share a stem.
 
     >>> round(meteor("the ball falls", "the ball falls"), 4)
@@ -66,14 +84,14 @@ def meteor(reference: str, said: str, *, alpha: float = 0.9, beta: float = 3.0, 
         return 0.0
     precision, recall = len(pairs) / len(other), len(pairs) / len(one)
     mean = precision * recall / (alpha * precision + (1 - alpha) * recall)
-    chunks = 1 + sum(
-        (after[0] - before[0], after[1] - before[1]) != (1, 1) for before, after in zip(pairs, pairs[1:], strict=False)
-    )
-    return mean * (1 - gamma * (chunks / len(pairs)) ** beta)
+    chunks = 1 + sum((after[0] - before[0], after[1] - before[1]) != (1, 1) for before, after in pairwise(pairs))
+    return mean * (1 - gamma * float((chunks / len(pairs)) ** beta))
 
 
 def _matched(one: Sequence[str], other: Sequence[str]) -> list[tuple[int, int]]:
-    """Pairs of places ``(in other, in one)``, in the order of ``other``. Among equal words the one that goes on is taken."""
+    """Pairs of places ``(in other, in one)``, in the order of ``other``. Among equal words the one that goes on is
+    taken.
+    """
     pairs: dict[int, int] = {}
     taken: set[int] = set()
     for form in (str, _stem):

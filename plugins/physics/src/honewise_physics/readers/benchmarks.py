@@ -17,7 +17,8 @@ _PHYSICS = frozenset(("fund", "class", "thermo"))
 
 
 def scibench(tolerance: float | None) -> Reader:
-    """``<book>.json``, lists of ``problem_text``, ``answer_number``, ``unit`` and, in ``<book>_sol.json``, ``solution``.
+    """``<book>.json``, lists of ``problem_text``, ``answer_number``, ``unit`` and, in ``<book>_sol.json``,
+    ``solution``.
 
     A power of ten in the unit belongs to the number; the prompt shows the unit without it, as SciBench does. Ids are
     ``problemid``s, of one book each, with the row number where a book has one twice.
@@ -93,9 +94,11 @@ _KINDS: dict[str, Kind] = {
 
 
 def ugphysics(tolerance: float | None, language: str | None) -> Reader:
-    """Rows with ``problem``, ``solution``, ``answers``, ``answer_type``, ``unit``, ``is_multiple_answer``, ``language``.
+    """Rows with ``problem``, ``solution``, ``answers``, ``answer_type``, ``unit``, ``is_multiple_answer``,
+    ``language``.
 
-    Answer types, several of them between commas, are NV, EX, EQ, MC, TF, IN (or INT) and OE; of several answers each has
+    Answer types, several of them between commas, are NV, EX, EQ, MC, TF, IN (or INT) and OE; of several answers each
+    has
     the type, and the unit, at its place, or the only one.
     """
 

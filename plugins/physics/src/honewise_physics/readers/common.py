@@ -44,7 +44,7 @@ def make_reader(
     knows: Callable[[Row], bool],
     task: Callable[[str, int, Row], Task],
     *,
-    wanted: Callable[[Row], bool] = lambda row: True,
+    wanted: Callable[[Row], bool] = lambda _: True,
 ) -> Reader:
     """A reader of JSON rows: of a file, of all files of a folder whose first row it knows, or of rows given.
 

@@ -34,7 +34,9 @@ def physreason(tolerance: float | None) -> Reader:
             row = read_json(file)
             if not isinstance(row, dict):
                 raise DataError(f"{file}: an object is needed, this is {type(row).__name__}")
-            yield from _problem(str(file), file.parent.name if path.is_dir() else file.stem, row, file.parent, tolerance)
+            yield from _problem(
+                str(file), file.parent.name if path.is_dir() else file.stem, row, file.parent, tolerance
+            )
 
     def rows(given: Iterable[Mapping[str, Any]]) -> Iterator[Task]:
         for number, row in enumerate(given):
@@ -89,11 +91,7 @@ def _guessed(text: str) -> dict[str, str]:
     from honewise_physics.symbolic import read_symbolic
 
     bare = text.strip().strip("$").strip()
-    reading = read_number(bare)
-    if reading is not None:
-        number = bare[slice(*reading.number_at)]
-        if reading.unit and reading.number_at != reading.unit_at:
-            return part(number, "number", bare[slice(*reading.unit_at)])
+    if read_number(bare) is not None:
         return part(bare, "number")
     sides = read_symbolic(bare)
     if sides is not None:
@@ -128,7 +126,22 @@ def question_answer(tolerance: float | None) -> Reader:
         )
 
     allowed = frozenset(
-        "id index question problem answer final_answer solution explanation rationale unit topic subject difficulty level".split()
+        [
+            "id",
+            "index",
+            "question",
+            "problem",
+            "answer",
+            "final_answer",
+            "solution",
+            "explanation",
+            "rationale",
+            "unit",
+            "topic",
+            "subject",
+            "difficulty",
+            "level",
+        ]
     )
 
     def knows(row: Row) -> bool:
@@ -160,7 +173,9 @@ def mmlu() -> Reader:
             options, right = list(texts_of(row.get("choices"))), row.get("answer")
             if not isinstance(right, int) or not 0 <= right < len(options) <= len(LETTERS):
                 raise DataError(f"{where}: 'choices' and 'answer', a number from 0, are needed")
-            yield _mmlu_task(str(number), needed(row, "question", where), options, LETTERS[right], text_of(row, "subject"))
+            yield _mmlu_task(
+                str(number), needed(row, "question", where), options, LETTERS[right], text_of(row, "subject")
+            )
 
     def recognise(path: Path) -> bool:
         if path.is_dir():

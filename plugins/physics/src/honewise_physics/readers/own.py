@@ -17,7 +17,21 @@ from .common import Row, is_json, needed, text_of
 __all__ = ["own"]
 
 _FIELDS = frozenset(
-    "id question answers choices unit several rule tolerance solution formula symbols meta images".split()
+    [
+        "id",
+        "question",
+        "answers",
+        "choices",
+        "unit",
+        "several",
+        "rule",
+        "tolerance",
+        "solution",
+        "formula",
+        "symbols",
+        "meta",
+        "images",
+    ]
 )
 
 
@@ -61,7 +75,11 @@ def _task(where: str, number: int, row: Row, tolerance: float | None) -> Task:
     if rule not in RULES:
         raise DataError(f"{where}: 'rule' is {rule!r}; allowed are {', '.join(RULES)}")
     choices = row.get("choices") or []
-    if not isinstance(choices, list) or len(choices) > len(LETTERS) or not all(isinstance(each, str) for each in choices):
+    if (
+        not isinstance(choices, list)
+        or len(choices) > len(LETTERS)
+        or not all(isinstance(each, str) for each in choices)
+    ):
         raise DataError(f"{where}: 'choices' must be a list of at most {len(LETTERS)} texts")
     own_tolerance = row.get("tolerance", 0.05)
     if isinstance(own_tolerance, bool) or not isinstance(own_tolerance, int | float) or not 0 <= own_tolerance < 1:
@@ -76,7 +94,7 @@ def _task(where: str, number: int, row: Row, tolerance: float | None) -> Task:
         choices=choices,
         unit=text_of(row, "unit"),
         several=bool(row.get("several")),
-        rule=rule,
+        rule=rule,  # type: ignore[arg-type]
         tolerance=float(own_tolerance) if tolerance is None else tolerance,
         solution=text_of(row, "solution"),
         formula=text_of(row, "formula"),
@@ -94,4 +112,4 @@ def _answer(given: Any, where: str) -> dict[str, str]:
     kind = given.get("kind") or "number"
     if kind not in KINDS:
         raise DataError(f"{where}: an answer's 'kind' is {kind!r}; allowed are {', '.join(KINDS)}")
-    return part(text_of(given, "text"), kind, text_of(given, "unit"))
+    return part(text_of(given, "text"), kind, text_of(given, "unit"))  # type: ignore[arg-type]

@@ -51,7 +51,8 @@ def tasks(split: str, *, world: str = "school", seed: int = 0, compact: bool = F
     """The tasks of one split, in an order without meaning; the same for the same arguments, anywhere.
 
     Args:
-        split: ``train`` (first ``DEMONSTRATIONS`` tasks with ``meta["demonstration"]`` true, whose solutions a warm-up may
+        split: ``train`` (first ``DEMONSTRATIONS`` tasks with ``meta["demonstration"]`` true, whose solutions a
+        warm-up may
             show, then ``TRAIN`` tasks without the mark) or ``held-out`` (``HELD_OUT`` tasks).
         world: ``simple``, ``school`` or ``all``.
         seed: another seed draws other tasks; no seed ever moves a problem from one split to another.
@@ -155,7 +156,7 @@ def _task(
         rule="units",
         tolerance=0.001 if small else _TOLERANCE,
         solution=_compact(worked) if compact else _solution(problem, values, worked),
-        formula=_formula(problem),
+        formula="" if compact else _formula(problem),
         symbols=_symbols(problem),
         meta=meta,
     )

@@ -1,6 +1,7 @@
 """Problems as data: what is given, how it is asked in slots of alternatives, and the steps to the answer.
 
-A wording is one choice from each slot. A choice whose indices add up to 2 modulo 3 is kept for held-out tasks, any other
+A wording is one choice from each slot. A choice whose indices add up to 2 modulo 3 is kept for held-out tasks, any
+other
 for training, so that the two share words but no phrasing. Demonstrations are as if one person had written them: they
 keep to the first two alternatives of each slot.
 """
