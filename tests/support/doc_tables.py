@@ -34,11 +34,25 @@ SECTIONS = {
     "RubricSpec": "rubric",
     "RewardSpec": "rubric.rewards.NAME",
     "JudgeSpec": "judge",
+    "MemberSpec": "judge.panel.NAME",
+    "VoteSpec": "judge.vote",
     "LocalSpec": "judge.local",
     "BudgetSpec": "judge.budget",
     "PriceSpec": "judge.prices",
     "SftStage": "stages.NAME, kind sft",
+    "PairsStage": "stages.NAME, kind pairs",
+    "SourceSpec": "stages.NAME.sources.NAME",
+    "DpoStage": "stages.NAME, kind dpo",
+    "RoundsSpec": "stages.NAME.rounds",
+    "RewardModelStage": "stages.NAME, kind reward-model",
+    "TrunkSpec": "stages.NAME.trunk",
+    "SegmentSpec": "stages.NAME.segments",
     "RlStage": "stages.NAME, kind rl",
+    "CriticSpec": "stages.NAME.critic",
+    "KlSpec": "stages.NAME.kl",
+    "ShapingSpec": "stages.NAME.shaping",
+    "ConstraintSpec": "stages.NAME.constraints.NAME",
+    "InvarianceSpec": "stages.NAME.invariance",
     "EvaluateStage": "stages.NAME, kind evaluate",
     "Control": "stages.NAME.controls",
 }
@@ -84,7 +98,8 @@ def _kind(field: Mapping[str, Any]) -> str:
     if kind == "array":
         return f"list of {_kind(field['items'])}" if "items" in field else "list"
     if kind == "object":
-        inner = field.get("additionalProperties")
+        named = field.get("patternProperties", {}).values()
+        inner = field.get("additionalProperties") or next(iter(named), None)
         return f"mapping to {_kind(inner)}" if isinstance(inner, dict) and inner and "oneOf" not in inner else "mapping"
     words = {"integer": "whole number", "number": "number", "string": "text", "boolean": "true, false"}
     return words.get(str(kind), "any") + _limits(field)

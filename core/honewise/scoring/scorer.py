@@ -10,6 +10,7 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any
 
+from honewise.clients.budget import Spent
 from honewise.clients.ledger import CallRecord
 from honewise.contracts import Completion, Domain, Judge, Reward, Rubric, Scored
 from honewise.errors import UnknownName, UserError
@@ -151,6 +152,14 @@ class Scorer:
         """What the judge was asked since the last time; nothing where it keeps no ledger."""
         take = getattr(self._judge, "take_calls", None)
         return [] if take is None else list(take())
+
+    def charge(self, calls: Sequence[CallRecord]) -> None:
+        """Count against the judge's budget what was asked in another process."""
+        charge = getattr(self._judge, "charge", None)
+        if charge is not None:
+            paid = [call for call in calls if call.source == "endpoint"]
+            tokens = sum(call.prompt_tokens + call.tokens for call in paid)
+            charge(Spent(len(paid), tokens, sum(call.cost for call in paid)))
 
     def _plan(self, name: str) -> Plan:
         reward, term = self._found[name].reward, self.rubric.term(name)

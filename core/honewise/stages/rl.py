@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from honewise.recipes.schema import RlStage
+from pathlib import Path
+
+from honewise.recipes.schema import RewardModelStage, RlStage
 from honewise.runs.run import StageContext
 
 from .judging import lent
+from .model_rewards import MODEL_FOLDER
 from .workbench import Workbench, rl_tasks
 
 __all__ = ["check_rl_stage", "run_rl"]
@@ -26,7 +29,18 @@ def run_rl(bench: Workbench, stage: RlStage, ctx: StageContext) -> None:
     estimator = bench.materials.host.estimator(stage.estimator)
     policy = bench.policy(bench.source_of(ctx.stage))
     limit = bench.recipe.rubric.max_unscored
+    start = _critic_start(bench, stage)
+    tasks = rl_tasks(bench.materials)
     with lent(bench.judge, policy):
-        trained = train_rl(ctx, stage, policy, rl_tasks(bench.materials), bench.scorer, estimator, max_unscored=limit)
+        trained = train_rl(ctx, stage, policy, tasks, bench.scorer, estimator, max_unscored=limit, critic_start=start)
     bench.keep_policy(policy, ctx.stage)
     bench.note_stage(ctx, reference=trained.reference)
+
+
+def _critic_start(bench: Workbench, stage: RlStage) -> Path | None:
+    """The reward model that a critic starts from, where the stage names one."""
+    if stage.critic is None or stage.critic.init == "policy":
+        return None
+    if isinstance(bench.recipe.stages.get(stage.critic.init), RewardModelStage):
+        return bench.run.stage_folder(stage.critic.init) / MODEL_FOLDER
+    return Path(stage.critic.init)
