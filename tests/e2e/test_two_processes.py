@@ -17,8 +17,7 @@ from safetensors.torch import load_file
 pytest.importorskip("trl")
 
 from chat_server import ChatServer
-from judge_world import scored
-from test_judge_outage import CLEAR
+from judge_world import CLEAR, scored
 
 from honewise.errors import RunError
 from honewise.runs import manifest
