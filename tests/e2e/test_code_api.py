@@ -1,4 +1,4 @@
-"""The quickstart of code-api from the command line to the report, and programs with tests, at a fraction of the size."""
+"""The quickstart of code-api from the command line to the report, and programs, at a fraction of the size."""
 
 from __future__ import annotations
 

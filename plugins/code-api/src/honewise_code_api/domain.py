@@ -9,6 +9,7 @@ from honewise import Completion, Domain, Rubric, Score, Scored, UserError, rewar
 from honewise.rewards import pay_tags
 from honewise.sandbox.python import PythonLimits
 
+from . import preferences
 from .call_rewards import call, match, syntax
 from .executability import RunReward
 from .program_rewards import CLASSES, ProgramRewards
@@ -17,7 +18,7 @@ from .replies import CallForm, ProgramForm, parse
 from .samples import call_tasks, program_tasks
 from .textual import rouge_l, undefined
 
-__all__ = ["code_api", "code_tests"]
+__all__ = ["code_api", "code_preferences", "code_tests"]
 
 Style = Literal["full", "compact"]
 
@@ -113,6 +114,20 @@ def _means(
         if values:
             found[part] = sum(values) / len(values)
     return found
+
+
+def code_preferences() -> Domain:
+    """Requests for code, with replies rated by a judge for one of five preferences. It has no options."""
+    return Domain(
+        prompt=preferences.prompt,
+        parse=preferences.parse,
+        gold=preferences.gold,
+        samples=preferences.samples,
+        rewards=[preferences.preference, preferences.code_block],
+        rubrics={"judged": Rubric({"preference": 1, "code_block": 0.1})},
+        readers={"codeultrafeedback": preferences.CODEULTRAFEEDBACK},
+        judges=list(preferences.JUDGES.values()),
+    )
 
 
 def _style(style: str) -> Style:
