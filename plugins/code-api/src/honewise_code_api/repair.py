@@ -59,7 +59,8 @@ def gold(task: Task) -> str | None:
 def findings(task: Task, completion: Completion) -> Score | Unscored:
     """1 where nothing is found by reading (bandit); each finding, left or new, charges its line.
 
-    A finding costs 1 over those of the given code; the value is at least 0. Code that is no Python has 0: nothing can be found in it, nor is it repaired.
+    A finding costs 1 over those of the given code; the value is at least 0. Code that is no Python has 0: nothing can
+    be found in it, nor is it repaired.
     """
     before = found_in(str(task.inputs.get("code") or ""))
     if not before:
