@@ -117,15 +117,15 @@ def load_judge(source: Mapping[str, Any] | str | Path, *, progress: Progress | N
 def run(recipe: str | Path, *overrides: str, resume: bool = False, progress: Progress | None = None) -> Run:
     """Run a recipe: a file, or ``domain/name`` of an installed plugin; ``overrides`` are ``"dotted.key=value"``.
 
-    Returns the finished run, with its report written. Raises ``RecipeError`` with all faults of the recipe, and
-    ``RunError`` where its folder is taken by an unfinished run, with which ``resume`` goes on.
+    Returns the finished run, audited, with its card and its report written. Raises ``RecipeError`` with all faults of
+    the recipe, and ``RunError`` where its folder is taken by an unfinished run, with which ``resume`` goes on.
     """
     from honewise import report
     from honewise.stages import runner
 
     finished = runner.run_recipe(recipe, overrides, resume=resume, progress=progress)
     if place().first:
-        report.write(finished)
+        report.end(finished, progress)
     return finished
 
 

@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 from judge_talk import HERE, choice, generation, run, scripted, shown, talk
 
 from honewise.errors import JudgeError, UserError
-from honewise.judges import JudgeAnnotator, Pairwise, SelfReference, clamp, preference_of
+from honewise.judges import Comparison, JudgeAnnotator, Pairwise, SelfReference, clamp, preference_of
 from honewise.judges.protocols.pairwise import swapped
-from honewise.judges.relabel import Comparison
 from honewise.testing import FakeJudge
 
 FILE = "judge_templates/pair.md"

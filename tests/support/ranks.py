@@ -15,6 +15,7 @@ import socket
 import subprocess
 import sys
 import traceback
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -64,8 +65,8 @@ def completion(prompt: tuple[int, ...], place: int, generation: int, longest: in
 def main(settings: dict[str, Any]) -> None:
     import tiny_world as world
     import torch
+    from transformers import Trainer
 
-    from honewise.algorithms import ESTIMATORS
     from honewise.engine import processes
     from honewise.engine.trainer import CreditTrainer
     from honewise.recipes.schema import LoraSpec
@@ -77,12 +78,15 @@ def main(settings: dict[str, Any]) -> None:
     here, folder = place(), Path(settings["folder"])
     processes.join(here, "cpu")
     gradients: dict[str, torch.Tensor] = {}
-    clip = CreditTrainer._clip_grad_norm
 
-    def watch(self: Any, model: Any) -> Any:
-        if not gradients:
-            gradients.update({name: p.grad.clone() for name, p in self.model.named_parameters() if p.grad is not None})
-        return clip(self, model)
+    def watched(clip: Any) -> Any:
+        def watch(self: Any, model: Any) -> Any:
+            if not gradients:
+                found = ((name, p.grad) for name, p in self.model.named_parameters())
+                gradients.update({name: grad.clone() for name, grad in found if grad is not None})
+            return clip(self, model)
+
+        return watch
 
     def given(self: Any, prompt_ids: Any, *_: Any, **__: Any) -> Any:
         first = self.accelerator.process_index * len(prompt_ids)
@@ -92,7 +96,8 @@ def main(settings: dict[str, Any]) -> None:
             completion(tuple(prompt), first + i, generation, longest, end) for i, prompt in enumerate(prompt_ids)
         ], None
 
-    CreditTrainer._clip_grad_norm = watch  # type: ignore[method-assign]
+    for trainer in (CreditTrainer, Trainer):
+        trainer._clip_grad_norm = watched(trainer._clip_grad_norm)  # type: ignore[method-assign]
     if settings.get("given", True):
         CreditTrainer._generate_single_turn = given  # type: ignore[method-assign]
     if here.first:
@@ -102,11 +107,8 @@ def main(settings: dict[str, Any]) -> None:
         run = Run(folder, None, FollowedStore(folder / "run.sqlite"))  # type: ignore[arg-type]
         ctx = StageContext(run, "rl", folder / "rl", 11, "cpu")
     ctx = StageContext(ctx.run, "rl", ctx.folder, ctx.seed, "cpu", place=here)
-    stage = world.rl_stage(**settings["stage"])
     policy = world.policy(lora=LoraSpec(r=4, alpha=8) if settings.get("lora") else None)
-    more = {"domain": world.domain(terms={"vowels": 1.0, "brief": 0.0})} if stage.constraints else {}
-    estimator = next(each for each in ESTIMATORS if each.name == stage.estimator)
-    world.train(ctx, stage, policy, estimator=estimator, **more)
+    train(settings, ctx, policy)
     processes.wait()
     numbers = {
         str(step): {name: value for name, value in each.items() if "seconds" not in name and "time" not in name}
@@ -116,6 +118,37 @@ def main(settings: dict[str, Any]) -> None:
     weights = {name: value for name, value in policy.model.state_dict().items() if ".ref." not in name}
     torch.save({"weights": weights, "gradients": gradients, "numbers": numbers, "texts": rows},
                folder / f"end.{here.rank}")  # fmt: skip
+
+
+def train(settings: dict[str, Any], ctx: Any, policy: Any) -> None:
+    """Train ``policy`` by a stage of the ``kind`` that is asked for; a reward model takes its model's place."""
+    import preference_world
+    import tiny_world as world
+
+    from honewise.algorithms import ESTIMATORS
+    from honewise.engine.dpo import train_dpo
+    from honewise.engine.reward_model import as_reward_model, train_reward_model
+    from honewise.engine.reward_scoring import load_reward_model
+    from honewise.engine.rounds import train_rounds
+    from honewise.recipes.schema import RewardModelStage
+
+    kind = settings.get("kind", "rl")
+    if kind == "rl":
+        stage = world.rl_stage(**settings["stage"])
+        more = {"domain": world.domain(terms={"vowels": 1.0, "brief": 0.0})} if stage.constraints else {}
+        estimator = next(each for each in ESTIMATORS if each.name == stage.estimator)
+        world.train(ctx, stage, policy, estimator=estimator, **more)
+    elif kind == "dpo":
+        weighted = {"weight": 0.5} if settings.get("weighted") else {}
+        pairs = [replace(pair, **weighted) if i % 3 else pair for i, pair in enumerate(preference_world.pairs(8))]
+        train_dpo(ctx, preference_world.stage(**settings["stage"]), policy, pairs)
+    elif kind == "rounds":
+        with world.scorer() as judge:
+            train_rounds(preference_world.rounds(ctx, judge, **settings["stage"]), policy)
+    else:
+        start = as_reward_model(policy), policy.tokenizer
+        train_reward_model(ctx, RewardModelStage(**settings["stage"]), lambda: start, preference_world.pairs(8))
+        policy.model = load_reward_model(str(ctx.folder / "model"), device="cpu").model
 
 
 def forked(settings: dict[str, Any]) -> list[int]:

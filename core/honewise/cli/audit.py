@@ -6,6 +6,7 @@ import typer
 
 from .audit_judge import judge
 from .audit_rewards import rewards
+from .audit_run import run
 
 __all__ = ["attach"]
 
@@ -14,4 +15,5 @@ def attach(app: typer.Typer) -> None:
     group = typer.Typer(help="Find out what a judge, rewards or a run can be trusted with.", no_args_is_help=True)
     group.command()(judge)
     group.command()(rewards)
+    group.command()(run)
     app.add_typer(group, name="audit")

@@ -18,6 +18,15 @@ def run_folder(name: str | None) -> Path | None:
 
 
 def keep_with(folder: Path, kind: str, source: str, told: Mapping[str, Any]) -> None:
+    """Keep what was found in the run's folder, and write its card anew. Where that cannot be written, it is noted: what
+    was found is still shown."""
+    from honewise.runs import card
     from honewise.runs.kept import keep
+    from honewise.runs.run import Run
 
-    note(f"kept: {keep(folder, kind, source, told)}")
+    try:
+        note(f"kept: {keep(folder, kind, source, told)}")
+        with Run.open(folder) as run:
+            card.write(run)
+    except OSError as error:
+        note(f"not kept with the run: {error}")

@@ -19,10 +19,12 @@ from honewise.recipes.schema import (
     PairsStage,
     PolicySpec,
     Recipe,
+    ReviseStage,
     RewardModelStage,
     RlStage,
     SftStage,
 )
+from honewise.recipes.sections import TrainingStage
 from honewise.runs.processes import place
 
 from .terminal import TerminalProgress, note, number, print_table, show
@@ -57,6 +59,9 @@ def run(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, print the plan, do nothing.")] = False,
 ) -> None:
     """Run a recipe: train, evaluate, report.
+
+    Its stages are done in order, each of one kind: sft, pairs, dpo, reward-model, rl, evaluate. Every key of them is in
+    the schema, honewise recipe --schema.
 
     All of the recipe is checked before anything begins. The run stands in runs/NAME; a finished name gets -2, and
     nothing is overwritten. Ctrl-C saves a checkpoint; --resume goes on from it as if nothing had happened.
@@ -147,7 +152,7 @@ def _columns(numbers: Mapping[str, float]) -> dict[str, float]:
 def _plan(materials: Materials) -> None:
     recipe, rubric = materials.recipe, materials.scorer.rubric
     show(f"{recipe.name}: a run in {recipe.runs_dir}/, nothing has been done yet")
-    given = any(isinstance(stage, SftStage | RlStage) and stage.trainer for stage in recipe.stages.values())
+    given = any(isinstance(stage, TrainingStage) and stage.trainer for stage in recipe.stages.values())
     if given and importlib.util.find_spec("trl") is None:
         note("trainer: not checked, because TRL is not installed; run: pip install 'honewise[train]'")
     rows = [
@@ -190,6 +195,8 @@ def _what(recipe: Recipe, name: str) -> str:
         return _measured(stage)
     elif isinstance(stage, PairsStage):
         return _paired(stage)
+    elif isinstance(stage, ReviseStage):
+        return f"{stage.of or 'the last policy'}: {stage.rounds} rounds by {stage.constitution}"
     else:
         text = _on_pairs(stage)
     options = _options(stage.trainer)
@@ -290,7 +297,7 @@ def _summary(run: Run) -> None:
 def _report(run: Run) -> None:
     from honewise import report
 
-    page = report.write(run)
+    page = report.end(run, TerminalProgress())
     show()
     show(f"report: {page}")
     show(f"card:   {run.path / 'card.md'}")

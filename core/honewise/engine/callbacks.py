@@ -36,12 +36,13 @@ class StepWriter(TrainerCallback):
         ctx: StageContext,
         take_rows: Callable[[], list[RolloutRow]] = list,
         take_calls: Callable[[], list[CallRecord]] = list,
+        take_seconds: Callable[[], dict[str, float]] = dict,
         *,
         step_of: Callable[[int], int] = int,
         prefix: str = "",
     ) -> None:
         self.ctx = ctx
-        self.take_rows, self.take_calls = take_rows, take_calls
+        self.take_rows, self.take_calls, self.take_seconds = take_rows, take_calls, take_seconds
         self.step_of = step_of  # where an optimizer step stands in the store
         self.prefix = prefix  # of the names of what is stored
 
@@ -50,7 +51,7 @@ class StepWriter(TrainerCallback):
     ) -> None:
         if not state.is_world_process_zero or not logs or "train_runtime" in logs:
             return
-        numbers = {name: float(value) for name, value in logs.items() if _is_number(value)}
+        numbers = {name: float(value) for name, value in logs.items() if _is_number(value)} | self.take_seconds()
         named = {f"{self.prefix}{name}": value for name, value in numbers.items()}
         rows, calls = self.take_rows(), self.take_calls()
         self.ctx.store.write_step(self.ctx.stage, self.step_of(state.global_step), named, rows, calls)

@@ -237,7 +237,7 @@ class RoundsTrainer(PreferenceTrainer):
                 os.fsync(written.fileno())
             draft.rename(file)
         wait()
-        values = torch.load(file, weights_only=True, map_location=self.accelerator.device)
+        values = torch.load(file, weights_only=True, map_location="cpu")
         with torch.no_grad():
             for name, value in values.items():
                 if self.ref_model is None:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from .protocols.sheet import Checklist, Criteria, Criterion, Question
     from .read import choice, json_number, scale
     from .registered import judged
-    from .relabel import Annotator, Comparison, Label, Relabelled, Selection, relabel, select
+    from .relabelling import Annotator, Comparison, Label, Relabelled, Selection, relabel, select
     from .results import Labelled, Polled, Preference, Sheet, Standing, clamp, score_segments
     from .retrieve import Bm25
     from .revising import CRITIQUE, REVISION, Revision, revisions, targets
@@ -185,13 +185,13 @@ _HOMES = {
     "json_number": "read",
     "scale": "read",
     "judged": "registered",
-    "Annotator": "relabel",
-    "Comparison": "relabel",
-    "Label": "relabel",
-    "Relabelled": "relabel",
-    "Selection": "relabel",
-    "relabel": "relabel",
-    "select": "relabel",
+    "Annotator": "relabelling",
+    "Comparison": "relabelling",
+    "Label": "relabelling",
+    "Relabelled": "relabelling",
+    "Selection": "relabelling",
+    "relabel": "relabelling",
+    "select": "relabelling",
     "Labelled": "results",
     "Polled": "results",
     "Preference": "results",

@@ -20,7 +20,7 @@ from honewise.errors import DataError, JudgeError
 from .asking import together
 from .prompt import Slot
 from .protocols.pairwise import Pairwise
-from .relabel import Comparison
+from .relabelling import Comparison
 from .results import Preference
 
 __all__ = ["FileAnnotator", "JudgeAnnotator", "TerminalAnnotator", "VerifierAnnotator"]
@@ -57,13 +57,15 @@ class FileAnnotator:
         if not self.path.exists():
             return {}
         found: dict[str, int | None] = {}
-        for number, line in enumerate(self.path.read_text(encoding="utf-8").splitlines(), 1):
+        for number, line in enumerate(self.path.read_text(encoding="utf-8").split("\n"), 1):
             if not line.strip():
                 continue
             try:
                 row = json.loads(line)
                 identity, better = row["id"], row["better"]
-            except (ValueError, KeyError, TypeError) as error:
+                if not isinstance(identity, str):
+                    raise TypeError(f"id must be text; given: {identity!r}")
+            except (ValueError, KeyError, TypeError, RecursionError) as error:
                 raise DataError(f"{self.path}, line {number}: is no question of this file ({error})") from None
             if better not in (None, 0, 1, 2) or isinstance(better, bool):
                 raise DataError(f"{self.path}, line {number}: better must be 1, 2, 0 or null; given: {better!r}")

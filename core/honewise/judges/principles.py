@@ -53,6 +53,12 @@ class Principle:
     locale: str = ""
     """The language, or language and region (``ar``, ``ar-EG``), that it is for; any, where nothing is said."""
 
+    def words(self, *, negated: bool = False) -> str:
+        """How it is told to whoever compares by it; negated, ``against``, or words that mean the opposite."""
+        if not negated:
+            return self.prefer
+        return self.against or f"Choose the answer that fits this less well: {self.prefer}"
+
 
 @dataclass(frozen=True, slots=True)
 class Constitution:

@@ -13,7 +13,7 @@ at the whole text, never at a part of it, so that a short, odd or wrong answer i
 ============  ========================================================================================================
 
 A text that says the same as the reference is never trivial, whatever it looks like. Refusals are not: whether one is
-right is what a judge is for. Letters, digits and signs alone ("7", "B", "+", "π") are answers.
+right is what a judge is for. Letters, digits and signs alone ("7", "B", "+", "π", "[]") are answers.
 """
 
 from __future__ import annotations
@@ -32,6 +32,9 @@ _TAGS = re.compile(r"</?[A-Za-z][\w-]{0,40}/?>")
 _NO_WORD = re.compile(r"[\W_]+")
 _SIGNS = frozenset("%&*/@#\\-_'\"")
 """Punctuation that is an answer where it stands alone or by two or three: an operator, a wildcard, a unit."""
+
+_NOTHING = frozenset(("[]", "{}", "()"))
+"""What code says for an empty list, mapping or tuple."""
 
 _NO_ANSWER = re.compile(
     r"(?:(?:it|this|that|the (?:answer|question|value|result|solution|correct answer)) )?"
@@ -144,7 +147,7 @@ def _content(text: str) -> bool:
     kept = [char for char in bare if unicodedata.category(char)[0] not in "ZC"]
     if any(unicodedata.category(char)[0] not in "PM" for char in kept):
         return True
-    return 0 < len(kept) <= 3 and all(char in _SIGNS for char in kept)
+    return "".join(kept) in _NOTHING or (0 < len(kept) <= 3 and all(char in _SIGNS for char in kept))
 
 
 def _marked(text: str) -> bool:

@@ -5,8 +5,9 @@ from .diversity import Entailment, cosine_diversity, distinct, ead, mean_ead, nl
 from .general import Mean, accuracy, group_means, mean_of, metric_numbers, pass_at_k, pass_at_ks, reward_means, summary
 from .huggingface import as_evaluate
 from .inflation import Scale, Views, fit_scale, views
-from .intervals import Difference, Estimate, bootstrap, paired_bootstrap
+from .intervals import Difference, Estimate, bootstrap, bootstrap_change, paired_bootstrap
 from .judging import (
+    auc,
     brier,
     calibration_error,
     cohen_kappa,
@@ -25,7 +26,9 @@ __all__ = [
     "Views",
     "accuracy",
     "as_evaluate",
+    "auc",
     "bootstrap",
+    "bootstrap_change",
     "brier",
     "calibration_error",
     "cohen_kappa",

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-__all__ = ["Difference", "Estimate", "bootstrap", "paired_bootstrap"]
+__all__ = ["Difference", "Estimate", "bootstrap", "bootstrap_change", "paired_bootstrap"]
 
 T = TypeVar("T")
 
@@ -57,6 +57,51 @@ def bootstrap(
         return Estimate(value, None, None, count)
     tail = (1 - confidence) / 2
     return Estimate(value, _quantile(found, tail), _quantile(found, 1 - tail), count)
+
+
+def bootstrap_change(
+    before: Sequence[T],
+    after: Sequence[T],
+    statistic: Callable[[Sequence[T]], float | None],
+    *,
+    paired: bool = False,
+    seed: int = 0,
+    rounds: int = 1000,
+    confidence: float = 0.95,
+) -> Estimate:
+    """``statistic(after) - statistic(before)``, and its percentile bootstrap interval.
+
+    Items of both sides are drawn by themselves; ``paired``: ``before[i]`` and ``after[i]`` belong to one task and are
+    drawn together. Draws and sides for which the statistic is None are treated as in ``bootstrap``; ``count`` is that
+    of the smaller side. Raises ``ValueError`` where paired sides are not equally long.
+    """
+    if paired and len(before) != len(after):
+        raise ValueError(f"{len(before)} and {len(after)} items; paired sides need one of each for every task")
+    count = min(len(before), len(after))
+    value = _minus(statistic(after), statistic(before)) if count else None
+    if value is None:
+        return Estimate(None, None, None, count)
+    chance = random.Random(seed)
+    rounds = min(rounds, max(_FEWEST_ROUNDS, _MOST_DRAWS // (len(before) + len(after))))
+    found = []
+    for _ in range(rounds):
+        if paired:
+            places = chance.choices(range(count), k=count)
+            ours, theirs = [after[place] for place in places], [before[place] for place in places]
+        else:
+            ours, theirs = chance.choices(after, k=len(after)), chance.choices(before, k=len(before))
+        difference = _minus(statistic(ours), statistic(theirs))
+        if difference is not None:
+            found.append(difference)
+    if not found:
+        return Estimate(value, None, None, count)
+    found.sort()
+    tail = (1 - confidence) / 2
+    return Estimate(value, _quantile(found, tail), _quantile(found, 1 - tail), count)
+
+
+def _minus(one: float | None, other: float | None) -> float | None:
+    return None if one is None or other is None else one - other
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,10 @@ from __future__ import annotations
 import math
 import random
 from collections import Counter
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 
 __all__ = [
+    "auc",
     "brier",
     "calibration_error",
     "cohen_kappa",
@@ -45,6 +46,26 @@ def cohen_kappa(pairs: Sequence[tuple[Hashable, Hashable]]) -> float | None:
     if chance >= 1:
         return None
     return (sum(one == other for one, other in pairs) / count - chance) / (1 - chance)
+
+
+def auc(right: Mapping[float, int], wrong: Mapping[float, int]) -> float | None:
+    """How well scores tell right from wrong: the chance that a right one has the higher score, a tie counting one half
+    (the area under the ROC curve). 0.5 without any relation; None where one of both is missing.
+
+    Both map a score to how often it occurs.
+
+    >>> auc({2.0: 1, 1.0: 1}, {1.0: 1, 0.0: 1})
+    0.875
+    """
+    pairs = sum(right.values()) * sum(wrong.values())
+    if not pairs:
+        return None
+    won, below = 0.0, 0
+    for score in sorted({*right, *wrong}):
+        here = wrong.get(score, 0)
+        won += right.get(score, 0) * (below + here / 2)
+        below += here
+    return won / pairs
 
 
 def verbosity_bias(rows: Sequence[tuple[bool, float]]) -> float | None:

@@ -16,13 +16,17 @@ FOLDER = "audits"
 
 
 def keep(run: Path, kind: str, source: str, result: Mapping[str, Any]) -> Path:
-    """Keep what an audit of ``kind`` (``judge``, ``rewards``) found about ``source``, in place of an earlier one."""
+    """Keep what an audit (``judge``, ``rewards``, ``run``) found of ``source``, in place of an earlier result."""
     name = re.sub(r"[^a-z0-9]+", "-", Path(source).name.casefold()).strip("-") or "it"
     folder = run / FOLDER
     folder.mkdir(exist_ok=True)
     path = folder / f"{kind}-{name[:60]}.json"
     write_whole(path, json.dumps(result, indent=2, ensure_ascii=False, default=str) + "\n")
     return path
+
+
+_HELD: Mapping[str, str] = {"judge": "judges", "rewards": "findings", "run": "signs"}
+"""Kind of audit to the list that its result holds."""
 
 
 def kept(run: Path, kind: str) -> list[dict[str, Any]]:
@@ -33,6 +37,10 @@ def kept(run: Path, kind: str) -> list[dict[str, Any]]:
             told = json.loads(path.read_text("utf-8"))
         except (OSError, ValueError):
             continue
-        if isinstance(told, dict):
+        if isinstance(told, dict) and _is_list(told.get(_HELD[kind])):
             found.append(told)
     return found
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(each, dict) for each in value)

@@ -2,7 +2,7 @@
 
 A line is a pair, ``{"task_id": ..., "chosen": ..., "rejected": ...}``, or a completion to be paired,
 ``{"task_id": ..., "completion": ...}``. Keys that may stand beside them, and what they mean, are those of ``Pair`` and
-``Candidate``; ``core/docs/recipes.md`` lists them. Written lines hold all of a pair's keys and ``format``.
+``Candidate``; ``core/docs/preferences.md`` lists them. Written lines hold all of a pair's keys and ``format``.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import shutil
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ from honewise.recipes.schema import (
     EvaluateStage,
     PairsStage,
     Recipe,
+    ReviseStage,
     RewardModelStage,
     RlStage,
     SftStage,
@@ -213,7 +214,15 @@ class Workbench:
         if self._scorer is not None:
             self._scorer.close()
         if self.materials.judge is not None:
+            self._note_panel()
             self.materials.judge.close()
+
+    def _note_panel(self) -> None:
+        """Put into the manifest how several judges got on with one another, beside what earlier goes said of it."""
+        judge = self.materials.judge
+        if isinstance(judge, Panel) and self.place.first and (report := judge.report()).questions:
+            before = manifest.read(self.run.path).get("panel", [])
+            manifest.add(self.run.path, {"panel": [*before, asdict(report)]})
 
     @property
     def judge(self) -> TemplateJudge | Panel | None:
@@ -278,7 +287,7 @@ class Workbench:
         for name in reversed(self.before(stage)):
             spec = self.recipe.stages[name]
             said = spec.trainer.get("max_completion_length") if isinstance(spec, RlStage) else None
-            if isinstance(spec, SftStage | PairsStage):
+            if isinstance(spec, SftStage | PairsStage | ReviseStage):
                 said = spec.max_new_tokens
             if isinstance(spec, DpoStage) and spec.rounds is not None:
                 said = spec.rounds.max_new_tokens

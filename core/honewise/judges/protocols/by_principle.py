@@ -127,6 +127,13 @@ class ByPrinciple(JudgeProtocol[PrincipledPreference]):
             count = self.count
         return self.constitution.draw(min(count, len(every)), seed=self.seed, key=key)
 
+    def told(self, preference: PrincipledPreference) -> tuple[str, ...]:
+        """The words of the principles as they were applied, negated or not: what a reward model that obeys principles
+        reads beside the prompt."""
+        return tuple(
+            self.constitution.get(each.principle).words(negated=each.negated) for each in preference.principles
+        )
+
     def least(self, why: str) -> PrincipledPreference:  # pragma: no cover - pairs are settled as pairs
         raise NotImplementedError(why)
 
