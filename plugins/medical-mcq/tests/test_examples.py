@@ -7,7 +7,6 @@ import importlib
 
 import pytest
 
-
 MODULES = ["judging", "language", "locales", "metrics", "parse", "phrases", "reading.normal"]
 
 
@@ -16,5 +15,3 @@ def test_examples(name: str) -> None:
     results = doctest.testmod(importlib.import_module(f"honewise_medical_mcq.{name}"))
     assert results.attempted
     assert not results.failed
-
-

@@ -13,7 +13,15 @@ import pytest
 from honewise import Task, UserError, load_domain, load_judge
 from honewise.scoring.preferences import read_pairs
 from honewise.testing import FakeEndpoint, FakeJudge
-from honewise_medical_mcq.pairing import build_pairs, consistent_pairs, gaokerena_pairs, leaked, resolve, reveals, writer_of
+from honewise_medical_mcq.pairing import (
+    build_pairs,
+    consistent_pairs,
+    gaokerena_pairs,
+    leaked,
+    resolve,
+    reveals,
+    writer_of,
+)
 from honewise_medical_mcq.pairing.__main__ import main
 from honewise_medical_mcq.pairing.build import Built
 from honewise_medical_mcq.parse import parse
@@ -119,7 +127,7 @@ def test_an_unreadable_answer_can_be_taken_as_wrong_if_asked_for(questions: list
         ("По окончанию видно семейство болезни.", "script"),
     ],
 )
-def test_a_teachers_text_that_would_teach_something_else(questions: list[Task], played: Any, thought: str, why: str) -> None:
+def test_a_text_that_would_teach_something_else(questions: list[Task], played: Any, thought: str, why: str) -> None:
     right, wrong = letters(questions[0])
     built, _ = played(questions[0], [reply(wrong[0])], [reply(right, thought)] * 2)
     assert built.counts == {why: 1}
@@ -170,7 +178,8 @@ def test_what_leaks(questions: list[Task]) -> None:
     task = questions[0]
     right, wrong = letters(task)
     text = label_text(task, right)
-    for hint in (f"Option {right} fits.", f"Consider ({right}).", f"What about {text}?", f"{wrong[0]}, {wrong[1]} and {wrong[2]} are wrong."):
+    others = f"{wrong[0]}, {wrong[1]} and {wrong[2]} are wrong."
+    for hint in (f"Option {right} fits.", f"Consider ({right}).", f"What about {text}?", others):
         assert leaked(hint, task), hint
     for hint in ("Look at the ending.", f"{wrong[0]} does not fit the ending.", "A creature has a crest and a gill."):
         assert leaked(hint, task) in ("", "gill") or text in hint
