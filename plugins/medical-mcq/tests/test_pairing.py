@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +62,7 @@ class Play:
 
 
 @pytest.fixture
-def played(tmp_path: Path) -> Iterator[Callable[..., tuple[Built, Play]]]:
+def played() -> Callable[..., tuple[Built, Play]]:
     def build(task: Task, answers: Sequence[str], teacher: Sequence[str], **options: Any) -> tuple[Built, Play]:
         play = Play(task, answers, teacher)
         with FakeEndpoint(play) as endpoint:
@@ -80,7 +80,7 @@ def played(tmp_path: Path) -> Iterator[Callable[..., tuple[Built, Play]]]:
 
             return asyncio.run(go()), play
 
-    yield build
+    return build
 
 
 def test_a_teacher_corrects_and_case_is_kept(questions: list[Task], played: Any, tmp_path: Path) -> None:
@@ -131,10 +131,10 @@ def test_a_text_that_would_teach_something_else(questions: list[Task], played: A
     right, wrong = letters(questions[0])
     built, _ = played(questions[0], [reply(wrong[0])], [reply(right, thought)] * 2)
     assert built.counts == {why: 1}
-    built, play = played(questions[0], [reply(wrong[0])], [reply(right, thought), reply(right)])
+    built, _ = played(questions[0], [reply(wrong[0])], [reply(right, thought), reply(right)])
     assert built.counts == {"paired": 1}
     assert built.pairs[0].provenance["attempt"] == 1
-    built, play = played(questions[0], [reply(wrong[0])], [reply(wrong[1])] * 2)
+    built, _ = played(questions[0], [reply(wrong[0])], [reply(wrong[1])] * 2)
     assert built.counts == {"teacher wrong": 1}
 
 
@@ -168,7 +168,7 @@ def test_a_hint_that_gives_the_answer_away_never_reaches_the_student(questions: 
 
 
 def test_nothing_solved_in_the_rounds_given(questions: list[Task], played: Any) -> None:
-    right, wrong = letters(questions[0])
+    _, wrong = letters(questions[0])
     built, play = played(questions[0], [reply(wrong[0])] * 9, ["1. No."] * 9, method="retry", rounds=3)
     assert built.counts == {"unsolved": 1}
     assert len(play.seen) == 4
