@@ -1,4 +1,4 @@
-"""The quickstart, and dpo on pairs that a teacher made, from the command line to the report, at a fraction of their size."""
+"""The quickstart, and dpo on a teacher's pairs, from the command line to the report, at a fraction of their size."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ def test_splits(world: str) -> None:
 
 
 def _ailment(question: str) -> str:
-    words = question.replace("?", " ").replace("؟", " ").replace("¿", " ").split()
+    words = question.replace("?", " ").replace(".", " ").replace("؟", " ").replace("¿", " ").split()
     return next(word for word in words if word.endswith(ENDINGS))
 
 
