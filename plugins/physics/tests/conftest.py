@@ -24,8 +24,8 @@ def domain() -> Domain:
 def ask() -> Callable[..., Task]:
     """A task with one number for an answer."""
 
-    def make(text: str, unit: str = "", kind: Any = "number", **fields: Any) -> Task:
-        return make_task("0", "What?", [part(text, kind, unit)], **fields)
+    def make(text: str, unit: str = "", kind: Any = "number", asked: str = "", **fields: Any) -> Task:
+        return make_task("0", "What?", [part(text, kind, unit)], unit=asked, **fields)
 
     return make
 

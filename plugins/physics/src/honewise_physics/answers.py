@@ -196,7 +196,7 @@ def _both_signs(at: int, piece: str) -> list[tuple[int, str]]:
 
 
 _LETTER = re.compile(r"(?<![^\W_])([A-J])(?![^\W_])")
-_LETTERS = re.compile(r"[\s(\[*$]*([A-Ja-j](?:[\s,;&]*(?:and|or)?[\s,;&]*[A-Ja-j]){0,9})[\s)\].*$:]*")
+_LETTERS = re.compile(r"[\s(\[*$]*([A-Ja-j](?:[\s,;&()]*(?:and|or)?[\s,;&()]*[A-Ja-j]){0,9})[\s)\].*$:]*")
 
 
 def letters_in(text: str) -> frozenset[str]:
