@@ -49,6 +49,8 @@ ONLY_IN = {
     "typer": {"cli"},
     "openai": {"clients"},
 }
+EXEC_IN = CORE / "sandbox" / "python" / "running.py"
+"""The one file that runs a program: it is reached in a process that has confined itself, and nowhere else."""
 LINES, BODY_LINES = 400, 50
 
 
@@ -223,8 +225,9 @@ def test_nothing_evaluates_text(path: Path) -> None:
     for node in nodes_of(path):
         if not isinstance(node, ast.Call):
             continue
-        if isinstance(node.func, ast.Name) and node.func.id in {"eval", "exec"}:
-            wrong.append(f"{path.relative_to(ROOT)}:{node.lineno} {node.func.id}")
+        named = isinstance(node.func, ast.Name) and node.func.id
+        if named in {"eval", "exec"} and (path, named) != (EXEC_IN, "exec"):
+            wrong.append(f"{path.relative_to(ROOT)}:{node.lineno} {named}")
         if isinstance(node.func, ast.Attribute) and node.func.attr in {"unsafe_load", "full_load", "system", "popen"}:
             wrong.append(f"{path.relative_to(ROOT)}:{node.lineno} {node.func.attr}")
         shell = [k for k in node.keywords if k.arg == "shell"]

@@ -159,6 +159,14 @@ def test_arithmetic_has_no_finding() -> None:
     assert all(each["tried"] > 300 and not each["unscored"] for each in found.rewards)
 
 
+def test_arithmetic_through_the_command(tmp_path: Path) -> None:
+    done = audit(tmp_path, "arithmetic", "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    told = json.loads(done.stdout)
+    assert told["ok"] is True
+    assert all(finding["ok"] for finding in told["findings"])
+
+
 def test_an_unknown_domain_or_preset() -> None:
     with pytest.raises(UnknownName):
         audit_rewards("arithmetc")

@@ -163,6 +163,15 @@ def test_doctor_reports_each_and_checks_the_rest(site: Path) -> None:
     assert "Traceback" in next(r for r in found["plugins"] if r["name"] == "unimportable")["traceback"]
 
 
+def test_doctor_says_what_keeps_model_written_python_in(site: Path) -> None:
+    found = json.loads(run(site, "doctor", "arithmetic", "--json").stdout)["python_sandbox"]
+    assert {each["name"] for each in found["protections"] if each["needed"]} == {"landlock", "seccomp"}
+    assert all(each["in_force"] or each["reason"] for each in found["protections"])
+    assert "model-written Python" in run(site, "doctor", "arithmetic").stdout
+    strict = json.loads(run(site, "doctor", "arithmetic", "--json", HONEWISE_SANDBOX="strict").stdout)["python_sandbox"]
+    assert strict["ok"] == all(each["in_force"] for each in strict["protections"] if each["needed"])
+
+
 def test_doctor_of_one_domain(site: Path) -> None:
     assert run(site, "doctor", "arithmetic", HONEWISE_DISABLE_PLUGINS="another-arithmetic").returncode == 0
     typo = run(site, "doctor", "typo")

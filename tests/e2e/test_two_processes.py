@@ -16,6 +16,9 @@ from safetensors.torch import load_file
 
 pytest.importorskip("trl")
 
+from chat_server import ChatServer
+from judge_world import CLEAR, scored
+
 from honewise.errors import RunError
 from honewise.runs import manifest
 from honewise.runs.store import Store
@@ -33,11 +36,13 @@ CHANGES = (
 )
 
 
-def start(folder: Path, *more: str, count: int = 2, changes: Sequence[str] = CHANGES) -> subprocess.Popen[str]:
+def start(
+    folder: Path, *more: str, count: int = 2, changes: Sequence[str] = CHANGES, recipe: str = "arithmetic/quickstart"
+) -> subprocess.Popen[str]:
     folder.mkdir(exist_ok=True)
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(count)] if count > 1 else []
     return subprocess.Popen(
-        [sys.executable, *launcher, "-m", "honewise", "run", "arithmetic/quickstart", *changes, *more],
+        [sys.executable, *launcher, "-m", "honewise", "run", recipe, *changes, *more],
         cwd=folder,
         env={**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"},
         stdout=subprocess.PIPE,
@@ -168,3 +173,60 @@ def test_a_refusal_is_said_once(tmp_path: Path) -> None:
     assert code != 0
     assert err.count("error: ") == 1
     assert "minibatches: 2 processes x 1 minibatches do not divide the 9 completions" in err
+
+
+JUDGED = """
+honewise: 1
+name: judged
+device: cpu
+domain: {use: arithmetic, numbers: 2, largest: 9}
+data: {train: {limit: 24}, held_out: {limit: 4}}
+policy: {tiny: {layers: 1, width: 32, heads: 2, vocabulary: 300, context: 128}}
+rubric: {rewards: {clear: {fn: "clear.py:clear", weight: 0.5}}}
+judge: {url: "URL", model: tiny, cache: "judge.sqlite", timeout: 5.0}
+stages:
+  sft: {steps: 6, demonstrations: 8, batch: 4, trainer: {learning_rate: 2e-3}}
+  rl: {steps: 4, prompts: 2, samples: 4, save_every: 100, trainer: {max_completion_length: 16, learning_rate: 1e-3}}
+  evaluate: {of: [rl], samples: 2}
+"""
+
+
+def judged(folder: Path, url: str, *more: str, count: int = 2) -> tuple[int, str, str]:
+    folder.mkdir(exist_ok=True)
+    (folder / "clear.py").write_text(CLEAR)
+    (folder / "clear.md").write_text("Is {{answer}} clear? End with one line, Score: 0 to 10.")
+    (folder / "judged.yaml").write_text(JUDGED.replace("URL", url))
+    return finish(start(folder, *more, count=count, recipe="judged.yaml", changes=()))
+
+
+def test_a_judge_is_asked_by_both_and_paid_from_one_purse(tmp_path: Path) -> None:
+    with ChatServer(scored) as server:
+        code, _, err = judged(tmp_path / "one", server.url, count=1)
+        assert code == 0, err
+        server.calls.clear()
+        code, _, err = judged(tmp_path / "two", server.url)
+        assert code == 0, err
+        asked = sum(server.asked(answered=True).values())
+        with (
+            Store(tmp_path / "two/runs/judged/run.sqlite", readonly=True) as ours,
+            Store(tmp_path / "one/runs/judged/run.sqlite", readonly=True) as theirs,
+        ):
+            assert ours.judge_spent().calls == asked, "the first process has stored what both have asked"
+            assert [row.scored.completion.text for row in ours.rollouts()] == [
+                row.scored.completion.text for row in theirs.rollouts()
+            ]
+            assert {s: each["judge/asked"] for s, each in ours.metrics("rl").items()} == {
+                s: each["judge/asked"] for s, each in theirs.metrics("rl").items()
+            }
+        half = asked // 2
+        code, _, err = judged(tmp_path / "poor", server.url, f"judge.budget.calls={half}")
+        assert code != 0
+        assert err.count("stopped: the judge has cost what it may") == 1
+        with Store(tmp_path / "poor/runs/judged/run.sqlite", readonly=True) as stopped:
+            assert half <= stopped.judge_spent().calls <= half + 8, "by no more than a step of the other process"
+        code, _, err = judged(tmp_path / "poor", server.url, f"judge.budget.calls={2 * asked}", "--resume")
+        assert code == 0, err
+    ours, theirs = (
+        load_file(tmp_path / each / "runs/judged/stages/rl/policy/model.safetensors") for each in ("poor", "two")
+    )
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)

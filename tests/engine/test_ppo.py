@@ -537,3 +537,44 @@ def test_evaluation_moves_nothing_and_asks_no_critic(tmp_path: Path, monkeypatch
     assert not batch["advantages"].any()
     assert not CRITIC_KEYS & batch.keys()
     assert trainer.take_rows() == []
+
+
+@pytest.mark.parametrize("estimator", [GAE, RLOO], ids=["ppo", "rloo"])
+def test_training_goes_on_as_if_nothing_had_been_evaluated(
+    tmp_path: Path, estimator: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After every update a batch is sampled, scored and its loss computed in evaluation mode: the training ends with
+    the same weights, numbers and completions, bit for bit."""
+    kl = {"coef": 0.2, "controller": "adaptive", "target": 0.01, "unit": "token", "horizon": 10}
+    stage = {"kl": kl, "constraints": {"brief": {"threshold": 0.01}}, "minibatches": 2, "steps": 4}
+    spec = world.rl_stage(algorithm="ppo" if estimator is GAE else "rloo", **stage, trainer={"num_iterations": 2})
+    step, evaluated = CreditTrainer.training_step, [0]
+
+    def with_evaluation(self: Any, model: Any, batch: Any, *rest: Any, **more: Any) -> Any:
+        loss = step(self, model, batch, *rest, **more)
+        self.model.eval()
+        with torch.no_grad():
+            self._compute_loss(self.model, self._prepare_inputs(inputs()))
+        self._settle("eval")
+        self.model.train()
+        evaluated[0] += 1
+        return loss
+
+    ends = []
+    for name in ("plain", "evaluated"):
+        if name == "evaluated":
+            monkeypatch.setattr(CreditTrainer, "training_step", with_evaluation)
+        ctx = world.context(tmp_path / name)
+        domain = world.domain(terms={"vowels": 1.0, "brief": 0.0})
+        _, policy = world.train(ctx, spec, world.policy(), estimator=estimator, domain=domain)
+        numbers = {
+            step: {key: value for key, value in each.items() if "seconds" not in key and "time" not in key}
+            for step, each in ctx.store.metrics("rl").items()
+        }
+        texts = [row.scored.completion.text for row in ctx.store.rollouts("rl")]
+        ends.append((world.weights(policy.model), numbers, texts))
+    assert evaluated == [4]
+    (plain, numbers, texts), (other, their_numbers, their_texts) = ends
+    assert texts == their_texts
+    assert numbers == their_numbers
+    assert all(torch.equal(plain[name], other[name]) for name in plain)

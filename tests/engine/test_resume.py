@@ -133,6 +133,9 @@ PPO = changed(algorithm="ppo", steps=8, save_every=3, minibatches=2, kl=ADAPTIVE
 CONSTRAINED = changed(algorithm="rloo", steps=6, save_every=2, kl=ADAPTIVE,
                       constraints={"brief": {"threshold": 0.01, "window": 12}})  # fmt: skip
 
+REFILLED = changed(algorithm="rloo", steps=6, save_every=2, kl=ADAPTIVE, dynamic={"rounds": 2, "low": 0.3, "high": 0.6},
+                   chunks=2)  # fmt: skip
+
 
 @pytest.mark.parametrize(
     ("settings", "death"),
@@ -141,6 +144,7 @@ CONSTRAINED = changed(algorithm="rloo", steps=6, save_every=2, kl=ADAPTIVE,
         pytest.param({**changed(**{**PPO["stage"], "critic": {"kind": "trunk"}}), "lora": True}, "update:8",
                      id="ppo-lora-trunk"),
         pytest.param(CONSTRAINED, "sampling:4", id="rloo-multipliers"),
+        pytest.param({**REFILLED, "lora": True}, "sampling:4", id="rloo-refilled-lora"),
         pytest.param({**CONSTRAINED, "lora": True}, "update:6", id="rloo-multipliers-lora", marks=pytest.mark.slow),
         pytest.param(changed(**{**PPO["stage"], "critic": {"kind": "trunk"}}), "saving:2", id="ppo-trunk",
                      marks=pytest.mark.slow),
@@ -167,6 +171,8 @@ def test_what_moves_beside_the_weights(
         assert len(set(found)) == len(found) >= 2, "the coefficient moved"
     if "constraints" in settings["stage"]:
         assert len({each["lambda/brief"] for each in numbers.values()}) == 6
+    if "dynamic" in settings["stage"]:
+        assert sum(each["dynamic/rounds"] for each in numbers.values()) >= 2, "nothing was replaced"
 
 
 @pytest.mark.parametrize("stage", [

@@ -109,6 +109,16 @@ def test_two_processes_agree_with_one(settings: dict[str, Any], ranks: Ranks, tm
                 assert first["numbers"][step][name] == pytest.approx(value, rel=2e-4, abs=2e-6), (step, name)
 
 
+def test_groups_are_replaced_in_each_process_and_all_go_on_together(ranks: Ranks, tmp_path: Path) -> None:
+    stage = {"prompts": 4, "steps": 4, "dynamic": {"rounds": 2, "low": 0.3, "high": 0.6}, "trainer": SGD}
+    first, second = ranks.train(tmp_path, 2, {"stage": stage, "given": False})
+    for name, value in first["weights"].items():
+        assert torch.equal(value, second["weights"][name]), f"{name} differs between the processes"
+    rounds = {numbers["dynamic/rounds"] for numbers in first["numbers"].values()}
+    assert rounds - {0.0}, "nothing was replaced"
+    assert len(first["texts"]) == 4 * 16
+
+
 PER_PASS = {"logits/chosen", "logits/rejected", "entropy", "mean_token_accuracy"}
 """TRL's own, which are means over the tokens of one pass, and then over passes."""
 

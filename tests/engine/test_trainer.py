@@ -57,6 +57,9 @@ class Stock(GRPOTrainer):
     _samples_itself = CreditTrainer._samples_itself
     _generate_single_turn = CreditTrainer._generate_single_turn
     _sampled = CreditTrainer._sampled
+    _seeds = CreditTrainer._seeds
+    _chunks = ()
+    _examples = ()
     _wants_greedy = False
     phases = Phases()
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import math
 import random
+from collections import Counter
 from itertools import combinations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from honewise.metrics import (
+    auc,
     bootstrap,
     brier,
     calibration_error,
@@ -183,3 +187,10 @@ def test_bootstrap_of_much_takes_fewer_rounds(monkeypatch: pytest.MonkeyPatch) -
 
     bootstrap(range(100), counted, rounds=1000)
     assert calls == 201
+
+
+@given(st.lists(st.integers(0, 4), max_size=12), st.lists(st.integers(0, 4), max_size=12))
+def test_auc_by_all_pairs(right: list[int], wrong: list[int]) -> None:
+    found = auc(Counter(map(float, right)), Counter(map(float, wrong)))
+    pairs = [(one > other) + (one == other) / 2 for one in right for other in wrong]
+    assert found == (pytest.approx(sum(pairs) / len(pairs)) if pairs else None)

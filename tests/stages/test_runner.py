@@ -31,7 +31,7 @@ policy: {tiny: {layers: 1, width: 32, heads: 2, vocabulary: 300, context: 128}}
 rubric: {rewards: {form: 0.5}}
 stages:
   sft: {steps: 4, demonstrations: 8, batch: 4, trainer: {learning_rate: 2e-3}}
-  rl: {steps: 2, prompts: 2, samples: 3, trainer: {max_completion_length: 16}}
+  rl: {steps: 2, prompts: 2, samples: 3, stop: {every: 1}, trainer: {max_completion_length: 16}}
   more-sft: {stage: sft, from: sft, demonstrations: 8, batch: 4, seconds: as rl}
   evaluate:
     of: [sft, more-sft, rl]
@@ -63,6 +63,7 @@ def test_all_stages_are_done_and_policies_kept(finished: Run) -> None:
         ("sft", "sft", "done"), ("rl", "rl", "done"), ("more-sft", "sft", "done"), ("evaluate", "evaluate", "done"),
     ]  # fmt: skip
     assert [state.steps for state in states[:2]] == [4, 2]
+    assert all("held_out/total" in numbers for numbers in finished.store.metrics("rl").values())
     assert set(finished.policy_of) == {"sft", "rl", "more-sft"}
     assert finished.finished
     assert (finished.path / "base" / "model.safetensors").is_file()

@@ -8,6 +8,7 @@ import platform
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from honewise.contracts import Domain
-from honewise.errors import JudgeError, PluginError, UserError
+from honewise.errors import JudgeError, PluginError, SandboxError, UserError
 from honewise.host import PluginHost, PluginRecord, get_host
 
 from .data_options import Notes
@@ -62,15 +63,19 @@ def doctor(
     asked = _ask_judge(judge) if judge is not None else None
     healthy = not failed and all(finding["ok"] for row in checked.values() for finding in row["findings"])
     healthy = healthy and (asked is None or asked["ok"])
+    sandbox = _python_sandbox()
+    healthy = healthy and sandbox["ok"]
     if as_json:
         listed = [record.as_json() | {"traceback": record.traceback()} for record in records]
         judged = {} if asked is None else {"judge": asked}
-        print_json({"healthy": healthy, "versions": _versions(), "plugins": listed, "domains": checked, **judged})
+        found = {"healthy": healthy, "versions": _versions(), "plugins": listed, "domains": checked}
+        print_json(found | {"python_sandbox": sandbox, **judged})
     else:
         _print_versions()
         show()
         table(records)
         _print_faults(records)
+        _print_sandbox(sandbox)
         for name, row in checked.items():
             _print_domain(name, row)
         if asked is not None:
@@ -111,6 +116,31 @@ def _ask_member(judge: TemplateJudge) -> dict[str, Any]:
         return {"model": model, "ok": True, "said": asyncio.run(ask())}
     except JudgeError as error:
         return {"model": model, "ok": False, "said": f"does not answer: {error}"}
+
+
+def _python_sandbox() -> dict[str, Any]:
+    """What keeps model-written Python in on this system; it fails only where a strict sandbox refuses to run."""
+    from honewise.sandbox.python import close, is_strict, protections
+
+    try:
+        found = protections()
+    except SandboxError as error:
+        return {"ok": not is_strict(), "error": str(error), "protections": []}
+    finally:
+        close()
+    ok = not is_strict() or all(each.in_force for each in found if each.needed)
+    return {"ok": ok, "error": "", "protections": [asdict(each) for each in found]}
+
+
+def _print_sandbox(sandbox: Mapping[str, Any]) -> None:
+    show("\nmodel-written Python")
+    if sandbox["error"]:
+        show(f"  cannot be run here: {clean(sandbox['error'])}")
+    for each in sandbox["protections"]:
+        missing = f": NOT in force, {clean(each['reason'])}"
+        show(f"  {each['what']}{'' if each['in_force'] else missing}")
+    if not sandbox["ok"]:
+        show("  HONEWISE_SANDBOX=strict refuses to run it like this")
 
 
 def _one(host: PluginHost, domain: str) -> tuple[list[PluginRecord], list[str]]:

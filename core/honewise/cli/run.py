@@ -19,6 +19,7 @@ from honewise.recipes.schema import (
     PairsStage,
     PolicySpec,
     Recipe,
+    ReviseStage,
     RewardModelStage,
     RlStage,
     SftStage,
@@ -58,6 +59,9 @@ def run(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, print the plan, do nothing.")] = False,
 ) -> None:
     """Run a recipe: train, evaluate, report.
+
+    Its stages are done in order, each of one kind: sft, pairs, dpo, reward-model, rl, evaluate. Every key of them is in
+    the schema, honewise recipe --schema.
 
     All of the recipe is checked before anything begins. The run stands in runs/NAME; a finished name gets -2, and
     nothing is overwritten. Ctrl-C saves a checkpoint; --resume goes on from it as if nothing had happened.
@@ -191,6 +195,8 @@ def _what(recipe: Recipe, name: str) -> str:
         return _measured(stage)
     elif isinstance(stage, PairsStage):
         return _paired(stage)
+    elif isinstance(stage, ReviseStage):
+        return f"{stage.of or 'the last policy'}: {stage.rounds} rounds by {stage.constitution}"
     else:
         text = _on_pairs(stage)
     options = _options(stage.trainer)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,10 +24,11 @@ from honewise.runs.run import StageContext
 from .actor_critic import detach
 from .callbacks import Interrupt, StepMark, StepWriter, deferred_interrupt
 from .checkpoints import checkpoint_step, newest_checkpoint
+from .held_out import HeldOut, Look
 from .phases import PhaseClock
 from .references import fix_reference
 from .rl_setup import make_setup, refuse, rl_arguments
-from .setup import Scores
+from .setup import RolloutScores
 from .trainer import CreditTrainer
 
 __all__ = ["CRITIC_FOLDER", "Trained", "check_rl", "rl_arguments", "train_rl"]
@@ -54,16 +56,18 @@ def train_rl(
     stage: RlStage,
     policy: Policy,
     tasks: Sequence[Task],
-    scorer: Scores,
+    scorer: RolloutScores,
     estimator: Estimator,
     *,
     max_unscored: float = 1.0,
     critic_start: Path | None = None,
+    look: Callable[[int], Look] | None = None,
 ) -> Trained:
     """Train ``policy`` in place on ``tasks``; with ``ctx.resume``, on from the newest complete checkpoint.
 
     ``policy`` is the one that the stage starts from, on a resume as well; ``critic_start`` is the folder of the reward
-    model that a critic's trunk starts from, where the stage names one. Steps and their completions go to the store; a
+    model that a critic's trunk starts from, where the stage names one; ``look`` measures the policy on held-out tasks,
+    where the stage has ``stop``. Steps and their completions go to the store; a
     critic is left in the stage's folder ``critic``. A Ctrl-C ends the step, writes a checkpoint and is raised; so is
     ``BudgetExceeded``. Raises ``UserError`` where arguments, estimator and placement do not fit together.
     """
@@ -79,14 +83,16 @@ def train_rl(
         warnings.simplefilter("ignore", FutureWarning)
         trainer = CreditTrainer(policy.model, setup, args, policy.tokenizer)
         trainer.remove_callback(PrinterCallback)
-        writer = StepWriter(ctx, trainer.take_rows, trainer.take_calls, trainer.phases.take)
-        for callback in (PhaseClock(trainer.phases), writer, interrupt, mark):
-            trainer.add_callback(callback)
+        held_out = _held_out(ctx, stage, look)
+        for callback in (PhaseClock(trainer.phases), held_out, _writer(ctx, trainer, held_out), interrupt, mark):
+            if callback is not None:
+                trainer.add_callback(callback)
+        shared = trainer.shared_prompts() if stage.shared_prefix == "auto" else contextlib.nullcontext()
         ctx.progress.start(ctx.stage, total=stage.steps)
         if checkpoint:
             ctx.progress.advance(checkpoint_step(checkpoint))
         try:
-            with deferred_interrupt(interrupt, ctx.progress), trainer.shared_prompts():
+            with deferred_interrupt(interrupt, ctx.progress), shared:
                 trainer.go_on(checkpoint, done=checkpoint is not None and checkpoint_step(checkpoint) >= stage.steps)
         except BudgetExceeded:
             _save_before_stopping(trainer, mark)
@@ -96,13 +102,36 @@ def train_rl(
             ctx.store.write_calls(ctx.stage, trainer.state.global_step + 1, trainer.take_calls())
             ctx.progress.done()
     _leave_critic(trainer, ctx)
+    if held_out is not None:
+        held_out.bring_back(trainer.model)
     policy.path = None
     policy.model.eval()
     last = ctx.store.metrics(ctx.stage).get(trainer.state.global_step, {})
     return Trained(trainer.state.global_step, time.perf_counter() - began, reference, last)
 
 
-def check_rl(ctx: StageContext, stage: RlStage, tasks: Sequence[Task], scorer: Scores, estimator: Estimator) -> None:
+def _held_out(ctx: StageContext, stage: RlStage, look: Callable[[int], Look] | None) -> HeldOut | None:
+    if stage.stop is None or look is None:
+        return None
+    made = HeldOut(stage.stop, look, ctx.folder, first=ctx.place.first, note=ctx.progress.note)
+    made.restore(ctx.store.metrics(ctx.stage))
+    return made
+
+
+def _writer(ctx: StageContext, trainer: CreditTrainer, held_out: HeldOut | None) -> StepWriter:
+    if held_out is None:
+        return StepWriter(ctx, trainer.take_rows, trainer.take_calls, trainer.phases.take)
+    return StepWriter(
+        ctx,
+        trainer.take_rows,
+        lambda: [*trainer.take_calls(), *held_out.take_calls()],
+        lambda: trainer.phases.take() | held_out.take(),
+    )
+
+
+def check_rl(
+    ctx: StageContext, stage: RlStage, tasks: Sequence[Task], scorer: RolloutScores, estimator: Estimator
+) -> None:
     """Raise the ``UserError`` that ``train_rl`` would, before a model is loaded or an earlier stage is run."""
     refuse(rl_arguments(ctx, stage), make_setup(ctx, stage, tasks, scorer, estimator, 1.0), stage)
 

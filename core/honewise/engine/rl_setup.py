@@ -17,7 +17,7 @@ from honewise.recipes.schema import RlStage
 from honewise.runs.run import StageContext
 
 from .arguments import configure, convert
-from .setup import Invariance, Scores, Setup
+from .setup import Invariance, RolloutScores, Setup
 
 __all__ = ["ALGORITHM_DEFAULTS", "make_setup", "refuse", "rl_arguments"]
 
@@ -93,7 +93,7 @@ def make_setup(
     ctx: StageContext,
     stage: RlStage,
     tasks: Sequence[Task],
-    scorer: Scores,
+    scorer: RolloutScores,
     estimator: Estimator,
     max_unscored: float,
     *,
@@ -129,8 +129,19 @@ def make_setup(
         shaping=stage.shaping or ShapingSpec(),
         constraints=stage.constraints,
         invariance=_invariance(stage, tasks),
+        chunks=min(stage.chunks, stage.prompts),
+        dynamic=stage.dynamic,
     )
     _check_constraints(setup)
+    _check_dynamic(setup)
+    if stage.stop is not None:
+        allowed = [
+            "total",
+            *(["correct"] if scorer.rubric.correct else []),
+            *(f"reward/{n}" for n in scorer.rubric.terms),
+        ]
+        if stage.stop.by not in allowed:
+            raise UserError(f"stop.by: no {stage.stop.by!r}{near(stage.stop.by, allowed)}")
     return setup
 
 
@@ -174,6 +185,16 @@ def _check_constraints(setup: Setup) -> None:
         raise UserError(f"constraints: {setup.estimator.name!r} looks at what is correct, which a cost does not say")
 
 
+def _check_dynamic(setup: Setup) -> None:
+    spec = setup.dynamic
+    if spec is None:
+        return
+    if setup.scorer.rubric.correct is None:
+        raise UserError("dynamic: the rubric does not say what is correct; name a reward in rubric.correct")
+    if spec.low >= spec.high:
+        raise UserError(f"dynamic: low must be less than high; given: {spec.low:g} and {spec.high:g}")
+
+
 def refuse(args: Any, setup: Setup, stage: RlStage) -> None:
     """Raise ``UserError`` for combinations that would train on something else than what was asked for."""
     estimator = setup.estimator
@@ -201,6 +222,8 @@ def _refuse_critic(args: Any, setup: Setup, stage: RlStage) -> None:
     if setup.critic is None and "values" in estimator.needs:
         raise UserError(f"estimator: {estimator.name!r} needs a critic; use algorithm: ppo")
     own = args.use_vllm or args.use_transformers_continuous_batching or args.generation_kwargs
+    if setup.dynamic is not None and own:
+        raise UserError("dynamic: groups are replaced while our own sampling goes on; leave out vLLM and the like")
     if "greedy" in estimator.needs and own:
         raise UserError(f"estimator: {estimator.name!r} samples greedily beside, which only our own sampling can")
     whole = setup.critic is not None or setup.kl is not None

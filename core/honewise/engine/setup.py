@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -10,12 +11,12 @@ from honewise.algorithms import Estimator, RatioLevel
 from honewise.clients.ledger import CallRecord
 from honewise.contracts import Rubric, Scored, Task
 from honewise.models.critic import Critic
-from honewise.recipes.policy_gradient import ConstraintSpec, CriticSpec, KlSpec, ShapingSpec
+from honewise.recipes.policy_gradient import ConstraintSpec, CriticSpec, DynamicSpec, KlSpec, ShapingSpec
 from honewise.scoring import Row
 
 from .credit import Placement
 
-__all__ = ["Invariance", "Scores", "Setup"]
+__all__ = ["Invariance", "RolloutScores", "Scores", "Setup"]
 
 
 class Scores(Protocol):
@@ -27,6 +28,14 @@ class Scores(Protocol):
     def take_calls(self) -> list[CallRecord]: ...
     def charge(self, calls: Sequence[CallRecord]) -> None: ...
     def check_budget(self, scored: Sequence[Scored], max_unscored: float) -> None: ...
+
+
+class RolloutScores(Scores, Protocol):
+    """And what sampling needs that goes on meanwhile."""
+
+    @property
+    def overlaps(self) -> bool: ...
+    def submit(self, rows: Sequence[Row], *, step: int = 0) -> Future[list[Scored]]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +52,7 @@ class Setup:
     """All of it; what is left out is plain GRPO."""
 
     tasks: Sequence[Task]
-    scorer: Scores
+    scorer: RolloutScores
     estimator: Estimator
     options: Mapping[str, Any] = field(default_factory=dict)
     """Of the estimator."""
@@ -65,6 +74,10 @@ class Setup:
     constraints: Mapping[str, ConstraintSpec] = field(default_factory=dict)
     """Cost to its constraint; costs are rewards of the rubric with weight 0."""
     invariance: Invariance | None = None
+    chunks: int = 1
+    """Parts in which a generation is sampled, each scored while the next is sampled."""
+    dynamic: DynamicSpec | None = None
+    """Which groups are replaced by others."""
 
     @property
     def streams(self) -> tuple[str, ...]:

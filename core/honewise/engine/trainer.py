@@ -14,20 +14,21 @@ from trl import GRPOTrainer
 from honewise.algorithms import Rollouts
 from honewise.clients.ledger import CallRecord
 from honewise.contracts import Scored, Task
-from honewise.models.sampling import derive_seed, generate
+from honewise.models.sampling import derive_seed
 from honewise.models.shared_prefix import sharing
 from honewise.runs.rows import RolloutRow
 from honewise.scoring import Row
 
 from .actor_critic import ActorCritic
 from .checkpoints import ExactCheckpoints
-from .credit import Decoded, decode
+from .credit import decode
 from .losses import Losses, loss_mask
 from .objective import Batch, Objective, Targets
 from .order import EpochSampler, cut, unit_of
 from .phases import Timed
 from .processes import together
 from .rollouts import RolloutBatch, TokenCredit, components, cost_credits, group_credits, token_credit, totals_of
+from .sampling import Sampling
 from .setup import Scores, Setup
 from .sharing import SharedPrompts
 from .telling import Telling
@@ -38,7 +39,7 @@ _ROW_AVERAGED = ("grpo", "dr_grpo", "sapo", "luspo")
 """Losses that divide by the number of rows; the others divide by tokens, which masked rows have none of."""
 
 
-class CreditTrainer(Timed, Telling, Losses, ExactCheckpoints, ActorCritic, SharedPrompts, GRPOTrainer):
+class CreditTrainer(Timed, Telling, Sampling, Losses, ExactCheckpoints, ActorCritic, SharedPrompts, GRPOTrainer):
     """GRPO in which every token has an advantage of its own, and PPO where the setup has a critic.
 
     The data set is made of ``setup.tasks``: a prompt and the number of its task. ``args`` is a ``GRPOConfig``.
@@ -74,63 +75,6 @@ class CreditTrainer(Timed, Telling, Losses, ExactCheckpoints, ActorCritic, Share
         if self.accelerator.is_main_process:
             self.setup.note(line)
 
-    # sampling
-
-    def _generate_single_turn(
-        self, prompt_ids: Any, images: Any, multimodal_fields: Any, num_generations: int, has_tool_images: bool = False
-    ) -> tuple[list[list[int]], None]:
-        if not self._samples_itself(multimodal_fields):
-            with self.phases("generate"):
-                return super()._generate_single_turn(
-                    prompt_ids, images, multimodal_fields, num_generations, has_tool_images=has_tool_images
-                )
-        whole = len(prompt_ids) % num_generations == 0 and all(
-            prompt_ids[i] == prompt_ids[i - i % num_generations] for i in range(len(prompt_ids))
-        )
-        samples = num_generations if whole else 1
-        if self._wants_greedy and self.model.training:
-            self._greedy_ids = self._greedy(prompt_ids)
-        mode = "train" if self.model.training else "eval"
-        generation = self._step // (self.args.steps_per_generation * self.num_iterations)
-        first = self.accelerator.process_index * len(prompt_ids)
-        groups = self._sampled(
-            prompt_ids[::samples],
-            samples,
-            self.temperature,
-            [derive_seed(self.args.seed, mode, generation, 0, first + i) for i in range(0, len(prompt_ids), samples)],
-        )
-        return [ids for group in groups for ids in group], None
-
-    def _sampled(
-        self, prompts: Sequence[Sequence[int]], samples: int, temperature: float, seeds: Sequence[int]
-    ) -> list[list[list[int]]]:
-        with self.phases("generate"):
-            return generate(
-                self.accelerator.unwrap_model(self.model_wrapped),
-                prompts,
-                samples=samples,
-                temperature=temperature,
-                top_p=self.top_p,
-                max_new_tokens=self.max_completion_length,
-                stop=frozenset(self.eos_token_ids),
-                pad=self._tokenizer.pad_token_id,
-                seeds=seeds,
-            )
-
-    def _greedy(self, prompts: Sequence[Sequence[int]]) -> list[list[int]]:
-        """The likeliest completion of each prompt; equal prompts are computed once."""
-        distinct = list({tuple(prompt): None for prompt in prompts})
-        found = self._sampled(distinct, 1, 0.0, [0] * len(distinct))
-        of = {prompt: group[0] for prompt, group in zip(distinct, found, strict=True)}
-        return [of[tuple(prompt)] for prompt in prompts]
-
-    def _samples_itself(self, multimodal_fields: Mapping[str, Any]) -> bool:
-        """False where TRL's own ways of generating are asked for, or needed to gather sharded weights."""
-        asked = self.use_vllm or self.use_transformers_continuous_batching or self.args.generation_kwargs
-        shaped = self.top_k or self.min_p or self.repetition_penalty != 1.0 or self.args.cache_implementation
-        sharded = self.is_deepspeed_enabled or self.is_fsdp_enabled
-        return not (asked or shaped or sharded or multimodal_fields or self._is_vlm)
-
     # scoring
 
     def _calculate_rewards(
@@ -144,22 +88,23 @@ class CreditTrainer(Timed, Telling, Losses, ExactCheckpoints, ActorCritic, Share
         first = self.accelerator.process_index * len(inputs)
         groups = [(first + i) // samples for i in range(len(inputs))]
         tasks = [self.setup.tasks[example["task"]] for example in inputs]
-        decoded = [decode(self._tokenizer, ids) for ids in completion_ids_list]
+        decoded, scored = self._scored_ahead(completion_ids_list) or (
+            [decode(self._tokenizer, ids) for ids in completion_ids_list],
+            [],
+        )
         rows = [self._row(*each) for each in zip(tasks, decoded, completion_ids_list, groups, strict=True)]
         greedy = self._greedy_rows(tasks, groups)
         with self.phases("score"):
-            scored = self.setup.scorer.score([*rows, *greedy.values()], step=step)
-        best = dict(zip(greedy, scored[len(rows) :], strict=True))
-        everyone = gather_object(scored[: len(rows)])
-        self._batch = RolloutBatch(decoded, scored[: len(rows)], everyone)
+            rest = self.setup.scorer.score([*([] if scored else rows), *greedy.values()], step=step)
+        scored = scored or rest[: len(rows)]
+        best = dict(zip(greedy, rest[len(rest) - len(greedy) :], strict=True))
+        everyone = gather_object(scored)
+        self._batch = RolloutBatch(decoded, scored, everyone)
         self._batch.greedy = [best[group] for group in groups] if best else []
         self._keep_calls(self._batch)
         counted = [*everyone, *gather_object(list(best.values()))]
         together(lambda: self.setup.scorer.check_budget(counted, self.setup.max_unscored))
         return self._reward_table(everyone)
-
-    def _row(self, task: Task, text: Decoded, ids: Sequence[int], group: int) -> Row:
-        return Row(task, text.text, len(ids), not ids or ids[-1] not in self.eos_token_ids, group)
 
     def _greedy_rows(self, tasks: Sequence[Task], groups: Sequence[int]) -> dict[int, Row]:
         """Group to its greedy completion, to be scored; empty where nobody needs them."""
@@ -192,7 +137,12 @@ class CreditTrainer(Timed, Telling, Losses, ExactCheckpoints, ActorCritic, Share
 
     def _rolled_out(self, inputs: Any) -> dict[str, Any]:
         mode = "train" if self.model.training else "eval"
+        tried: dict[str, float] = {}
+        if self.setup.dynamic is not None and mode == "train":
+            inputs = self._filled(inputs, tried)
+        self._examples = inputs
         out: dict[str, Any] = super()._generate_and_score_completions(inputs)
+        self._examples = ()
         batch = self._batch
         assert batch is not None, "TRL did not ask for rewards"
         self._batch = None
@@ -211,7 +161,7 @@ class CreditTrainer(Timed, Telling, Losses, ExactCheckpoints, ActorCritic, Share
         out["advantages"] = targets.advantages[mine, :width].to(out["completion_ids"].device, torch.float32)
         if targets.returns is not None:
             self._keep_targets(out, targets, mine)
-        self._note(batch, everyone, targets.advantages, mode, targets.numbers)
+        self._note(batch, everyone, targets.advantages, mode, {**targets.numbers, **tried})
         if mode == "train":
             self._keep_rows(inputs, batch, own, targets.advantages[mine, :width], self._samples())
         return out
@@ -366,11 +316,14 @@ class CreditTrainer(Timed, Telling, Losses, ExactCheckpoints, ActorCritic, Share
     def exact_state(self) -> dict[str, Any]:
         between = self._step % (self.args.steps_per_generation * self.num_iterations) == 0
         buffer = None if between else self._buffered_inputs
-        return {"step": self._step, "buffer": buffer, "objective": self.objective.state()}
+        tried = None if self._queue is None else self._queue.drawn
+        return {"step": self._step, "buffer": buffer, "objective": self.objective.state(), "tried": tried}
 
     def restore_exact_state(self, state: dict[str, Any]) -> None:
         self._step = state["step"]
         self.objective.restore(state["objective"])
+        if state["tried"] is not None:
+            self._task_queue().drawn = state["tried"]
         device = self.accelerator.device
         self._buffered_inputs = state["buffer"] and [
             {name: value.to(device) if torch.is_tensor(value) else value for name, value in part.items()}

@@ -69,10 +69,10 @@ def json_number(field: str, low: float, high: float, *, rationale: str = "") -> 
     def read(reply: str) -> Verdict:
         found = _last_object(reply)
         value = found.get(field)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
             raise ValueError(f"the last JSON object has no number {field!r}")
-        if not low <= value <= high:
-            raise ValueError(f"{value:g} is not between {low:g} and {high:g}")
+        if not low <= value <= high:  # an integer of any length can be compared, but not be made a float
+            raise ValueError(f"{str(value)[:20]} is not between {low:g} and {high:g}")
         return Verdict((value - low) / (high - low), str(found.get(rationale, "")) if rationale else "")
 
     return read

@@ -11,6 +11,7 @@ from .explain import given
 from .judging import MemberSpec
 from .pair_checks import pair_stage_problems, reward_problems
 from .policy_gradient import ALGORITHMS, FREE
+from .revising import revise_problems
 from .schema import BASE, KINDS, TinySpec
 
 __all__ = ["judge_problems", "stage_kinds", "whole_problems"]
@@ -28,7 +29,7 @@ def whole_problems(raw: Mapping[str, Any]) -> list[Problem]:
     found.extend(_tiny(_mapping(_mapping(raw, "policy"), "tiny")))
     found.extend(reward_problems(_mapping(_mapping(raw, "rubric"), "rewards"), _mapping(raw, "stages")))
     found.extend(judge_problems(raw))
-    found.extend(_stages(_mapping(raw, "stages")))
+    found.extend(_stages(_mapping(raw, "stages"), raw))
     return found
 
 
@@ -115,7 +116,7 @@ def _tiny(tiny: Mapping[str, Any]) -> Iterator[Problem]:
         yield Problem("policy.tiny.kv_heads", f"must divide heads ({heads}); given: {kv_heads}")
 
 
-def _stages(stages: Mapping[str, Any]) -> Iterator[Problem]:
+def _stages(stages: Mapping[str, Any], raw: Mapping[str, Any]) -> Iterator[Problem]:
     kinds = stage_kinds(stages)
     policies = [BASE]
     earlier: list[str] = []
@@ -128,12 +129,16 @@ def _stages(stages: Mapping[str, Any]) -> Iterator[Problem]:
         kind = kinds.get(name)
         yield from _named(stage.get("from"), f"{path}.from", policies, "earlier stage that trains")
         if kind == "sft":
-            writers = [*policies, *(other for other in earlier if kinds.get(other) == "pairs")]
+            writers = [*policies, *(other for other in earlier if kinds.get(other) in ("pairs", "revise"))]
             yield from _sft(stage, path, earlier, writers)
+            if stage.get("on") == "best" and kinds.get(str(stage.get("of"))) == "revise":
+                yield Problem(f"{path}.on", "revisions have no score to be best by; take on: answers")
         if kind is not None:
             yield from pair_stage_problems(name, stage, kinds, policies, earlier)
         if kind == "dpo":
             yield from _seconds(stage, path, earlier)
+        if kind == "revise":
+            yield from revise_problems(raw, name, stage, policies)
         if kind == "rl":
             yield from _rl(stage, path)
         if kind == "evaluate":

@@ -61,6 +61,8 @@ def _of_stage(stage: dict[str, Any], path: str, kind: str, kinds: Mapping[Any, A
         sources = stage.get("sources")
         for name, source in sources.items() if isinstance(sources, dict) else ():
             yield Place(source, "file", f"{path}.sources.{name}.file")
+    if kind == "revise":
+        yield Place(stage, "constitution", f"{path}.constitution", what="file")
     if kind == "sft":
         names = (BASE, *map(str, kinds))
         yield Place(stage, "of", f"{path}.of", names, "earlier stage that trains, file, folder or hub id", hub=True)

@@ -13,9 +13,11 @@ __all__ = [
     "ALGORITHMS",
     "ConstraintSpec",
     "CriticSpec",
+    "DynamicSpec",
     "InvarianceSpec",
     "KlSpec",
     "ShapingSpec",
+    "StopSpec",
     "algorithm_of",
     "with_estimator",
 ]
@@ -125,3 +127,37 @@ class InvarianceSpec(Section):
     """What groups tasks: a key of their `meta`, else of their `inputs`."""
     coef: Above
     """Punishment for the variance between the groups' mean rewards."""
+
+
+class DynamicSpec(Section):
+    """Dynamic sampling (DAPO): groups whose completions are all correct, or all wrong, are replaced by those of other
+    tasks. Needs a rubric that says what is correct."""
+
+    rounds: Positive = 3
+    """Rounds of replacing in a step; where groups are missing after the last, those that were to be replaced stay."""
+    most: Positive | None = None
+    """Tasks tried in a round, in each process; left out, as many as a step has."""
+    low: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """A group stays where more than this share of it is correct ..."""
+    high: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """... and less than this."""
+
+
+class StopSpec(Section):
+    """Looks at held-out tasks while training goes on: it ends where they no longer get better, and the policy of the
+    best look is kept. Looks change nothing of what is trained."""
+
+    every: Positive = 10
+    """Steps between two looks; there is one after the last step, too."""
+    limit: Positive = 64
+    """At most so many held-out tasks."""
+    samples: Positive = 1
+    """Completions of each."""
+    temperature: Annotated[float, Field(ge=0)] = 1.0
+    """Sampling temperature; 0 is greedy."""
+    by: str = "total"
+    """What must get better: `total`, `correct`, or `reward/NAME`."""
+    delta: Annotated[float, Field(ge=0)] = 0.0
+    """By more than this."""
+    patience: Positive = 3
+    """Training ends after so many looks that were not better than the best."""

@@ -13,8 +13,18 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from .judging import JudgeSpec
-from .policy_gradient import ConstraintSpec, CriticSpec, InvarianceSpec, KlSpec, ShapingSpec, with_estimator
+from .policy_gradient import (
+    ConstraintSpec,
+    CriticSpec,
+    DynamicSpec,
+    InvarianceSpec,
+    KlSpec,
+    ShapingSpec,
+    StopSpec,
+    with_estimator,
+)
 from .preference import DpoStage, PairsStage, RewardModelStage
+from .revising import ReviseStage
 from .sections import BASE, Count, LoraSpec, Name, Positive, Section, Share, TrainingStage, as_seconds
 
 __all__ = [
@@ -31,6 +41,7 @@ __all__ = [
     "PairsStage",
     "PolicySpec",
     "Recipe",
+    "ReviseStage",
     "RewardModelStage",
     "RewardSpec",
     "RlStage",
@@ -185,7 +196,7 @@ class SftStage(TrainingStage):
     completions of each task, by the rubric's total."""
     of: str | None = None
     """Who wrote the answers, for `answers` and `best`: an earlier stage that trains, `base`, a folder or hub id of a
-    model, a file of completions, or an earlier `pairs` stage, whose completions and scores are taken as they are."""
+    model, a file of completions, or an earlier `pairs` or `revise` stage, whose texts are taken as they are."""
     n: Positive | None = None
     """Completions sampled of each task; left out, 8 for `best` and the likeliest one for `answers`."""
     temperature: Annotated[float, Field(ge=0)] | None = None
@@ -236,6 +247,16 @@ class RlStage(TrainingStage):
     """Costs by the rubric's name for them."""
     invariance: InvarianceSpec | None = None
     """Train groups of tasks to fare alike."""
+    dynamic: DynamicSpec | None = None
+    """Replace groups that teach nothing by those of other tasks."""
+    chunks: Positive = 1
+    """Parts in which a step's completions are sampled, by whole tasks; each is scored while the next is sampled, which
+    pays where a judge is slow."""
+    stop: StopSpec | None = None
+    """End early, by held-out tasks; left out, all `steps` are done and the last policy is kept."""
+    shared_prefix: Literal["auto", "off"] = "auto"
+    """In training, compute a prompt once for all of its completions, as sampling does: where the model allows it and
+    the numbers of its first batch agree (`auto`), or never (`off`)."""
 
     _estimator = model_validator(mode="before")(with_estimator)
 
@@ -282,12 +303,14 @@ class EvaluateStage(Section):
 
 
 Stage = Annotated[
-    SftStage | PairsStage | DpoStage | RewardModelStage | RlStage | EvaluateStage, Field(discriminator="stage")
+    SftStage | PairsStage | ReviseStage | DpoStage | RewardModelStage | RlStage | EvaluateStage,
+    Field(discriminator="stage"),
 ]
 
 KINDS: Mapping[str, type[Section]] = {
     "sft": SftStage,
     "pairs": PairsStage,
+    "revise": ReviseStage,
     "dpo": DpoStage,
     "reward-model": RewardModelStage,
     "rl": RlStage,

@@ -29,6 +29,9 @@ def end(run: Run, progress: Progress | None = None, host: PluginHost | None = No
         about = known(run, host)
         audited = audit_run(run, judges=about.judges, decides=about.decides, readers=readers_of(run), notes=about.notes)
         keep_audit(run, audited)
+        found = [f"{sign.sign} ({sign.where})" for sign in audited.signs if sign.found]
+        if found:
+            told.note(f"audit: {', '.join(found)}; to see more: honewise audit run {run.path}")
     except Exception as error:
         told.note(f"the run could not be audited ({type(error).__name__}: {error}); try: honewise audit run {run.name}")
     return write(run)

@@ -223,7 +223,7 @@ def _why_not(found: Mapping[str, Any], numbers: Sequence[str]) -> str:
         for name, why in each.get("not_measured", {}).items()
         if name.rpartition("/")[2] in numbers
     ]
-    return reasons[0] if reasons else "no reward here is given by a judge" if found.get("compared") else ""
+    return reasons[-1] if reasons else "no reward here is given by a judge" if found.get("compared") else ""
 
 
 def _people(run: Run) -> Iterator[Field]:

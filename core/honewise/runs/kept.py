@@ -25,6 +25,10 @@ def keep(run: Path, kind: str, source: str, result: Mapping[str, Any]) -> Path:
     return path
 
 
+_HELD: Mapping[str, str] = {"judge": "judges", "rewards": "findings", "run": "signs"}
+"""Kind of audit to the list that its result holds."""
+
+
 def kept(run: Path, kind: str) -> list[dict[str, Any]]:
     """What audits of ``kind`` found, by name of their files; a file that cannot be read is left out."""
     found = []
@@ -33,6 +37,10 @@ def kept(run: Path, kind: str) -> list[dict[str, Any]]:
             told = json.loads(path.read_text("utf-8"))
         except (OSError, ValueError):
             continue
-        if isinstance(told, dict):
+        if isinstance(told, dict) and _is_list(told.get(_HELD[kind])):
             found.append(told)
     return found
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(each, dict) for each in value)

@@ -39,12 +39,14 @@ class Loop:
         self.stopped: BudgetExceeded | None = None
         """Why the judge will not be asked any more."""
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._starting = threading.Lock()
         self._beat = 0.0
         self._pending: dict[concurrent.futures.Future[list[Outcome]], tuple[Plan, int]] = {}
 
     def submit(self, plan: Plan, jobs: list[Job]) -> concurrent.futures.Future[list[Outcome]]:
         """Start one call of a reward: for one job, or for a batch of them where it takes a batch."""
-        loop = self._loop or self._start()
+        with self._starting:
+            loop = self._loop or self._start()
         future = asyncio.run_coroutine_threadsafe(self._bounded(plan, jobs), loop)
         self._pending[future] = (plan, len(jobs))
         return future

@@ -17,6 +17,7 @@ from honewise.recipes.schema import (
     DpoStage,
     EvaluateStage,
     PairsStage,
+    ReviseStage,
     RewardModelStage,
     RlStage,
     SftStage,
@@ -31,6 +32,7 @@ from .dpo import check_dpo_stage, run_dpo
 from .evaluate import run_evaluate
 from .pairs import check_pairs_stage, run_pairs
 from .recipe import read
+from .revise import check_revise_stage, run_revise
 from .reward_model import check_reward_model_stage, run_reward_model
 from .rl import check_rl_stage, run_rl
 from .sft import check_sft_stage, run_sft
@@ -141,6 +143,8 @@ def _check_stage(bench: Workbench, stage: Stage, ctx: StageContext) -> None:
             check_sft_stage(stage, ctx)
         case PairsStage():
             check_pairs_stage(bench, stage)
+        case ReviseStage():
+            check_revise_stage(bench, stage)
         case DpoStage():
             check_dpo_stage(stage, ctx)
         case RewardModelStage():
@@ -190,6 +194,8 @@ def _stage(bench: Workbench, stage: Stage, ctx: StageContext) -> None:
             run_sft(bench, stage, ctx)
         case PairsStage():
             run_pairs(bench, stage, ctx)
+        case ReviseStage():
+            run_revise(bench, stage, ctx)
         case DpoStage():
             run_dpo(bench, stage, ctx)
         case RewardModelStage():

@@ -22,6 +22,7 @@ from honewise.recipes.schema import (
     EvaluateStage,
     PairsStage,
     Recipe,
+    ReviseStage,
     RewardModelStage,
     RlStage,
     SftStage,
@@ -286,7 +287,7 @@ class Workbench:
         for name in reversed(self.before(stage)):
             spec = self.recipe.stages[name]
             said = spec.trainer.get("max_completion_length") if isinstance(spec, RlStage) else None
-            if isinstance(spec, SftStage | PairsStage):
+            if isinstance(spec, SftStage | PairsStage | ReviseStage):
                 said = spec.max_new_tokens
             if isinstance(spec, DpoStage) and spec.rounds is not None:
                 said = spec.rounds.max_new_tokens

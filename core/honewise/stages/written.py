@@ -10,20 +10,21 @@ from typing import TYPE_CHECKING
 from honewise.clients import CallRecord
 from honewise.contracts import Completion, Rubric, Scored, Task
 from honewise.errors import UserError
-from honewise.recipes.schema import BASE, PairsStage, PolicySpec, SftStage
+from honewise.recipes.schema import BASE, PairsStage, PolicySpec, ReviseStage, SftStage
 from honewise.runs.run import StageContext
 from honewise.scoring import Row
 from honewise.scoring.pairs import Candidate, PairRule, candidate
 from honewise.scoring.preferences import read_preferences
 
 from .judging import lent
+from .revise import revised
 from .workbench import Workbench, rl_tasks
 
 if TYPE_CHECKING:
     from honewise.engine.trainer import Scores
     from honewise.models.policy import Policy
 
-__all__ = ["SAMPLES", "written"]
+__all__ = ["SAMPLES", "Unjudged", "written"]
 
 SAMPLES = 8
 """Completions of each task, of which the best is shown."""
@@ -31,7 +32,7 @@ SAMPLES = 8
 _AT_ONCE = 64
 
 
-class _Unjudged:
+class Unjudged:
     """Takes the place of a scorer where completions are shown as they come, and nobody is asked."""
 
     rubric = Rubric({})
@@ -56,12 +57,16 @@ def written(bench: Workbench, stage: SftStage, ctx: StageContext) -> tuple[list[
     out. Raises ``UserError`` where nothing is left.
     """
     tasks = rl_tasks(bench.materials)[: stage.demonstrations]
-    scorer: Scores = bench.scorer if stage.on == "best" else _Unjudged()
+    scorer: Scores = bench.scorer if stage.on == "best" else Unjudged()
     of = stage.of or bench.source_of(ctx.stage)
     if isinstance(bench.recipe.stages.get(of), PairsStage):
         wanted = {task.id for task in tasks}
         stored = [row for row in ctx.store.rollouts(of) if row.task_id in wanted]
         found, steps = [candidate(row.scored, PairRule()) for row in stored], 0
+    elif isinstance(bench.recipe.stages.get(of), ReviseStage):
+        known = {task.id: task for task in tasks}
+        made = [(known[task_id], text) for task_id, text in revised(bench, of) if task_id in known]
+        found, steps = [Candidate(task, text, None) for task, text in made], 0
     elif Path(of).is_file():
         found, steps = _from_file(bench, ctx, of, tasks, scorer)
     else:

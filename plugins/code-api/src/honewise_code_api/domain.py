@@ -1,0 +1,127 @@
+"""The domains: options in, prompt, parser, rewards, presets, readers, samples and metrics out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+from honewise import Completion, Domain, Rubric, Score, Scored, UserError, reward
+from honewise.rewards import pay_tags
+from honewise.sandbox.python import PythonLimits
+
+from .call_rewards import call, match, syntax
+from .executability import RunReward
+from .program_rewards import CLASSES, ProgramRewards
+from .readers import CALL_READERS, PROGRAM_READERS
+from .replies import CallForm, ProgramForm, parse
+from .samples import call_tasks, program_tasks
+from .textual import rouge_l, undefined
+
+__all__ = ["code_api", "code_tests"]
+
+Style = Literal["full", "compact"]
+
+
+@reward(name="format")
+def form(completion: Completion) -> Score:
+    """The tags of the answer, each once and in order: half for each."""
+    return pay_tags(completion, ["answer"])
+
+
+def code_api(*, style: Style = "full", seconds: float = 3.0) -> Domain:
+    """Requests to calls: of functions that the prompt describes, or of a pretrained model in a hub.
+
+    Args:
+        style: ``full`` asks in words and wants a fenced block; ``compact``, for tiny models, shows signatures and the
+            request only and wants ``<answer>calls</answer>``.
+        seconds: time limit of running the code (the reward ``runs``).
+
+    Raises:
+        UserError: an option has a value that is not allowed.
+    """
+    shape = CallForm(_style(style))
+    return Domain(
+        prompt=shape.prompt,
+        parse=parse,
+        gold=shape.gold,
+        samples=call_tasks,
+        rewards=[call, match, syntax, undefined, form, rouge_l, RunReward(_limits(seconds)).reward],
+        rubrics=CALL_PRESETS,
+        readers=CALL_READERS,
+        metrics={"calls": call_metrics},
+    )
+
+
+def code_tests(*, style: Style = "full", seconds: float = 3.0) -> Domain:
+    """Descriptions to Python programs, tried with unit tests in a sandbox.
+
+    Args:
+        style: ``full`` asks in words and wants a fenced block; ``compact``, for tiny models, shows the description
+            only and wants ``<answer>program</answer>``.
+        seconds: time limit of a program with all of its tests.
+
+    Raises:
+        UserError: an option has a value that is not allowed.
+    """
+    shape = ProgramForm(_style(style))
+    return Domain(
+        prompt=shape.prompt,
+        parse=parse,
+        gold=shape.gold,
+        samples=program_tasks,
+        rewards=[*ProgramRewards(_limits(seconds)).all(), syntax, undefined, form, rouge_l],
+        rubrics=PROGRAM_PRESETS,
+        readers=PROGRAM_READERS,
+        metrics={"tests": test_metrics},
+    )
+
+
+CALL_PRESETS: Mapping[str, Rubric] = {
+    "dense": Rubric({"call": 1, "format": 0.1, "match": 0}, correct="match"),
+    "sparse": Rubric({"match": 1}, correct="match"),
+}
+PROGRAM_PRESETS: Mapping[str, Rubric] = {
+    "dense": Rubric({"tests": 1, "faulty_line": 0.2, "syntax": 0.1, "format": 0.1}, correct="tests"),
+    "sparse": Rubric({"passes": 1}, correct="passes"),
+}
+
+
+def call_metrics(rows: Sequence[Scored]) -> Mapping[str, float]:
+    """``accuracy``, and for APIs of a table the shares ``hallucinated`` and ``wrong``; needs the reward ``match``."""
+    cells = [row.rewards["match"] for row in rows if "match" in row.rewards]
+    return _means([(cell.value, cell.parts) for cell in cells], "accuracy", ("hallucinated", "wrong", "unreadable"))
+
+
+def test_metrics(rows: Sequence[Scored]) -> Mapping[str, float]:
+    """``tests``: mean share of tests passed; beside it the share of programs in each class of how they ran."""
+    cells = [row.rewards["tests"] for row in rows if "tests" in row.rewards]
+    return _means([(cell.value, cell.parts) for cell in cells], "tests", CLASSES)
+
+
+test_metrics.__test__ = False  # type: ignore[attr-defined]
+
+
+def _means(
+    cells: Sequence[tuple[float | None, Mapping[str, float]]], name: str, parts: Sequence[str]
+) -> Mapping[str, float]:
+    scored = [(value, each) for value, each in cells if value is not None]
+    if not scored:
+        return {}
+    found = {name: sum(value for value, _ in scored) / len(scored)}
+    for part in parts:
+        values = [each[part] for _, each in scored if part in each]
+        if values:
+            found[part] = sum(values) / len(values)
+    return found
+
+
+def _style(style: str) -> Style:
+    if style == "full" or style == "compact":
+        return style  # type: ignore[return-value]
+    raise UserError(f"style is {style!r}; allowed are 'full' and 'compact'")
+
+
+def _limits(seconds: float) -> PythonLimits:
+    if not seconds > 0:
+        raise UserError(f"seconds is {seconds}; it must be above 0")
+    return PythonLimits(seconds=seconds)
