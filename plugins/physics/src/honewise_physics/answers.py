@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .grammar import Node, read
 from .lexer import Token, tokens
 from .quantity import Quantity, evaluate
-from .units import NONE, unit_named
+from .units import NONE
 
 __all__ = ["Reading", "letters_in", "read_interval", "read_number", "split_answers", "truth_in"]
 
@@ -248,8 +247,3 @@ def read_interval(text: str) -> tuple[str, Reading, Reading, str] | None:
     if low is None or high is None:
         return None
     return found[0].text, low, high, found[-1].text
-
-
-def has_unit(found: Sequence[Token]) -> bool:
-    """Whether any name in it is a unit."""
-    return any(token.kind == "name" and unit_named(token.text) is not None for token in found)

@@ -16,7 +16,7 @@ from .official import jee_marks, power_of_ten, scibench_right
 from .symbolic import equivalent
 from .units import NONE, show_dimension
 
-__all__ = ["Outcome", "check", "gold_unit", "needs_sympy"]
+__all__ = ["Outcome", "check", "gold_unit"]
 
 MOST_ANSWERS = 12
 _EXACT = 1e-9
@@ -45,11 +45,6 @@ class Outcome:
     """Where they stand in the answer's text."""
     said: str = ""
     """One line that says what is wrong."""
-
-
-def needs_sympy(task: Task) -> bool:
-    """Whether an answer of the task may have to be compared as an expression."""
-    return any(answer.get("kind") in ("expression", "equation") for answer in task.reference.get("answers") or ())
 
 
 def check(task: Task, text: str) -> Outcome | None:
