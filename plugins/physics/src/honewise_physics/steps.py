@@ -142,7 +142,7 @@ def _only_units(node: Node) -> bool:
 def _marked(
     one: Node, other: Node, a: Quantity, b: Quantity, about: bool, values: Mapping[str, Quantity]
 ) -> tuple[Mark, str]:
-    relative = _ABOUT if about else 1e-6
+    relative = _ABOUT if about else 1e-9
     if a.near(b, relative):
         return "right", ""
     if a.united == b.united:
