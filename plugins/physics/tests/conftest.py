@@ -24,8 +24,8 @@ def domain() -> Domain:
 def ask() -> Callable[..., Task]:
     """A task with one number for an answer."""
 
-    def make(text: str, unit: str = "", kind: Any = "number", **fields: Any) -> Task:
-        return make_task("0", "What?", [part(text, kind, unit)], **fields)
+    def make(text: str, unit: str = "", kind: Any = "number", asked: str = "", **fields: Any) -> Task:
+        return make_task("0", "What?", [part(text, kind, unit)], unit=asked, **fields)
 
     return make
 
@@ -89,7 +89,7 @@ _UNITS = (
     "N/C kN/C V/m mV/m kV/m V/cm|J/K kJ/K mJ/K cal/K eV/K erg/K|J/mol kJ/mol MJ/mol cal/mol eV/mol mJ/mol|"
     "J/(mol*K) kJ/(mol*K) cal/(mol*K) mJ/(mol*K) erg/(mol*K) MJ/(mol*K)|m^2 cm^2 mm^2 km^2 nm^2 ft^2|"
     "m^2/s cm^2/s mm^2/s km^2/s m^2/min cm^2/ms|1/s Hz kHz MHz mHz 1/min 1/h|W kW mW MW J/s hp|V mV kV MV μV J/C|"
-    "rad/s^2 1/s^2 1/ms^2 mrad/s^2 rad/min^2 rad/ms^2|rad/s 1/s 1/ms rad/min rad/ms mrad/s"
+    "rad/s^2 rev/s^2 deg/s^2 mrad/s^2 rad/min^2 rad/ms^2|rad/s rev/s deg/s rad/min rad/ms mrad/s rpm"
 )
 
 

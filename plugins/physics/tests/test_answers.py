@@ -99,7 +99,7 @@ def test_number_and_unit_are_judged_apart(
 
 
 def test_a_bare_number_is_taken_to_be_in_the_unit_that_was_asked_for(ask: Callable[..., Task]) -> None:
-    asked, silent = ask("12", "N", unit="N"), ask("12", "N")
+    asked, silent = ask("12", "N", asked="N"), ask("12", "N")
     assert check(asked, "12").correct  # type: ignore[union-attr]
     assert not check(silent, "12").correct  # type: ignore[union-attr]
 

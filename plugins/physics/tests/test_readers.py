@@ -53,7 +53,8 @@ def test_scibench(write: Callable[..., Path]) -> None:
     path = write("fund.json", [SCIBENCH, {**SCIBENCH, "unit": "", "solution": "It is 4.2."}])
     first, second = load(path)
     assert first.id == "1.07-0"
-    assert first.inputs["unit"] == r"\mathrm{~m}$".strip() or "10^" not in first.inputs["unit"]
+    assert "mathrm{~m}" in first.inputs["unit"]
+    assert "10^" not in first.inputs["unit"]
     assert first.reference["rule"] == "scibench"
     assert second.reference["solution"] == "It is 4.2."
     assert gold_is_right([first, second]) == [True, True]
@@ -61,7 +62,7 @@ def test_scibench(write: Callable[..., Path]) -> None:
     with Scorer(domain, rubric="answer-only", workers=0) as scorer:
         said = [
             r"\boxed{4.2 \times 10^{16} m}",
-            r"\boxed{4.44 light years}",
+            r"\boxed{4.44 ly}",
             r"\boxed{4.2e16}",
             r"\boxed{4.2 m}",
             r"\boxed{5e16 m}",

@@ -95,7 +95,7 @@ def test_without_gold_nobody_is_scored(judge_text: Callable[..., Any]) -> None:
         ("F = m * a\nF = m + a", 1 / 3),
         ("F = m a\nF = m a^2", 1 / 3),
         ("E = F * d", 0.0),
-        ("d = 5 m\nE = F * d = 60 J\nm = 3 kg", 1.0),
+        ("d = 5 m\nE = F * d = 60 J\nm = 3 kg", 2 / 3),
         ("no equation", 0.0),
     ],
 )

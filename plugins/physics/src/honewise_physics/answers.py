@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .grammar import Node, read
 from .lexer import Token, tokens
 from .quantity import Quantity, evaluate
-from .units import NONE, unit_named
+from .units import NONE
 
 __all__ = ["Reading", "letters_in", "read_interval", "read_number", "split_answers", "truth_in"]
 
@@ -196,7 +195,7 @@ def _both_signs(at: int, piece: str) -> list[tuple[int, str]]:
 
 
 _LETTER = re.compile(r"(?<![^\W_])([A-J])(?![^\W_])")
-_LETTERS = re.compile(r"[\s(\[*$]*([A-Ja-j](?:[\s,;&]*(?:and|or)?[\s,;&]*[A-Ja-j]){0,9})[\s)\].*$:]*")
+_LETTERS = re.compile(r"[\s(\[*$]*([A-Ja-j](?:[\s,;&()]*(?:and|or)?[\s,;&()]*[A-Ja-j]){0,9})[\s)\].*$:]*")
 
 
 def letters_in(text: str) -> frozenset[str]:
@@ -248,8 +247,3 @@ def read_interval(text: str) -> tuple[str, Reading, Reading, str] | None:
     if low is None or high is None:
         return None
     return found[0].text, low, high, found[-1].text
-
-
-def has_unit(found: Sequence[Token]) -> bool:
-    """Whether any name in it is a unit."""
-    return any(token.kind == "name" and unit_named(token.text) is not None for token in found)

@@ -16,7 +16,7 @@ from .official import jee_marks, power_of_ten, scibench_right
 from .symbolic import equivalent
 from .units import NONE, show_dimension
 
-__all__ = ["Outcome", "check", "gold_unit", "needs_sympy"]
+__all__ = ["Outcome", "check", "gold_unit"]
 
 MOST_ANSWERS = 12
 _EXACT = 1e-9
@@ -45,11 +45,6 @@ class Outcome:
     """Where they stand in the answer's text."""
     said: str = ""
     """One line that says what is wrong."""
-
-
-def needs_sympy(task: Task) -> bool:
-    """Whether an answer of the task may have to be compared as an expression."""
-    return any(answer.get("kind") in ("expression", "equation") for answer in task.reference.get("answers") or ())
 
 
 def check(task: Task, text: str) -> Outcome | None:
@@ -158,9 +153,10 @@ def _compared(given: Reading, gold: Reading, tolerance: float, asked: bool, *, j
         unit_ok = not gold.unit or asked or dimension == NONE
         scale_ok = unit_ok
         one, other = given.number, gold.number
-    right = abs(one - other) <= _JEE if jee else _near(one, other, gold, tolerance)
+    error = gold.quantity.error if given.unit and unit_ok else gold.quantity.error / abs(_size(gold))
+    right = abs(one - other) <= _JEE if jee else _near(one, other, gold, error, tolerance)
     if not right and not given.unit and "%" in gold.unit:
-        right = _near(one * 100, other, gold, tolerance)  # 0.05 for 5 %
+        right = _near(one * 100, other, gold, error, tolerance)  # 0.05 for 5 %
     said = "" if right and unit_ok else _fault(given, gold, right, unit_ok)
     return Outcome(
         correct=right and unit_ok,
@@ -180,15 +176,11 @@ def _size(reading: Reading) -> float:
     return reading.quantity.value / reading.number if reading.number else 1.0
 
 
-def _near(one: float, other: float, gold: Reading, tolerance: float) -> bool:
+def _near(one: float, other: float, gold: Reading, error: float, tolerance: float) -> bool:
+    """Within the tolerance; or, rounded to the digits that the right answer has, that answer."""
     if math.isclose(one, other, rel_tol=tolerance, abs_tol=_EXACT if other == 0 else 0.0):
         return True
-    # Rounded to the digits that the right answer has, it is that answer.
-    return gold.rounded and gold.digits >= 2 and gold.quantity.error >= abs(one - other) * (1 - _EXACT) * _ratio(gold)
-
-
-def _ratio(gold: Reading) -> float:
-    return abs(_size(gold))
+    return gold.rounded and gold.digits >= 2 and abs(one - other) <= error * (1 + _EXACT)
 
 
 def _fault(given: Reading, gold: Reading, number: bool, unit: bool) -> str:

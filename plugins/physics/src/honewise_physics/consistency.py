@@ -66,29 +66,32 @@ def _equations(text: str, start: int, known: Mapping[str, Dimension]) -> tuple[l
         if len(told) >= 2 and key not in seen and every < _MOST:
             seen.add(key)
             every += 1
-            if frozenset.intersection(*told):
+            if set.intersection(*map(set, told)):
                 good.append((chain.sides[0].start, max(side.end for side in chain.sides)))
         _learn(chain, sides, names)
     return good, every
 
 
-def _dimensions(side: Side, names: Mapping[str, Dimension]) -> frozenset[Dimension]:
-    """The dimensions that a side may have: ``m`` is a mass, where there is one, or a metre. Bare numbers tell none."""
-    found = set()
-    for symbols in {frozenset(names), frozenset[str]()}:
+def _dimensions(side: Side, names: Mapping[str, Dimension]) -> list[Dimension]:
+    """The dimensions that a side may have: ``m`` is a mass, where there is one, or a metre.
+
+    The reading as units comes first. Bare numbers tell none.
+    """
+    found: list[Dimension] = []
+    for symbols in (frozenset[str](), frozenset(names)):
         node = read(side.tokens, symbols=symbols) if side.tokens else None
         if node is None or strays(node):
             continue
         told = any(token.kind == "name" and token.text != "π" for token in side.tokens)
         dimension = dimension_of(node, {name: names[name] for name in symbols}) if told else None
         if dimension is not None:
-            found.add(dimension)
-    return frozenset(found)
+            found.append(dimension)
+    return found
 
 
-def _learn(chain: Chain, sides: list[frozenset[Dimension]], names: dict[str, Dimension]) -> None:
+def _learn(chain: Chain, sides: list[list[Dimension]], names: dict[str, Dimension]) -> None:
     first = chain.sides[0].tokens
     if len(first) == 1 and first[0].kind == "name" and first[0].text not in names and len(names) < _MOST:
-        told = [side for side in sides[1:] if len(side) == 1]
+        told = [side for side in sides[1:] if side]
         if told:
-            (names[first[0].text],) = told[-1]
+            names[first[0].text] = told[-1][0]

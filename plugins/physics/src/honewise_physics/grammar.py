@@ -123,7 +123,7 @@ class _Reader:
             raise _Unreadable
         base = self._atom(token, depth)
         if self._take("^"):
-            base = Node("pow", (base, self._exponent(depth)))
+            base = _raised(base, self._exponent(depth), glued=token.kind == "name")
         if token.kind == "number":
             chain = self._chain(depth)
             if chain is not None:
@@ -254,10 +254,7 @@ class _Reader:
         assert node is not None
         if not self._take("^"):
             return node
-        exponent = self._exponent(depth + 1)
-        if node.kind == "mul":  # "Jmol^-1": the power is the last one's
-            return Node("mul", (node.parts[0], Node("pow", (node.parts[1], exponent))))
-        return Node("pow", (node, exponent))
+        return _raised(node, self._exponent(depth + 1), glued=True)
 
     def _now(self) -> Token | None:
         return self.found[self.at] if self.at < len(self.found) else None
@@ -268,6 +265,13 @@ class _Reader:
             self.at += 1
             return True
         return False
+
+
+def _raised(base: Node, exponent: Node, *, glued: bool) -> Node:
+    """A power; in ``Jmol^-1`` it is that of the last unit alone."""
+    if glued and base.kind == "mul":
+        return Node("mul", (base.parts[0], Node("pow", (base.parts[1], exponent))))
+    return Node("pow", (base, exponent))
 
 
 def _as_unit(name: str) -> Node | None:

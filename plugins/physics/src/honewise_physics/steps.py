@@ -26,6 +26,8 @@ Mark = Literal["right", "wrong", "unclear"]
 
 _ABOUT = 0.02
 """What an approximate sign allows beyond rounding."""
+_DIGIT = 0.005
+"""What a result of one digit may be off, as a share: three digits whose closing zeros were left out."""
 _MOST_NAMES = 100
 _COMPUTED = ("add", "sub", "call", "pow")
 _INVERSE = frozenset(["arcsin", "arccos", "arctan", "asin", "acos", "atan"])
@@ -140,7 +142,7 @@ def _only_units(node: Node) -> bool:
 def _marked(
     one: Node, other: Node, a: Quantity, b: Quantity, about: bool, values: Mapping[str, Quantity]
 ) -> tuple[Mark, str]:
-    relative = _ABOUT if about else 1e-6
+    relative = _ABOUT if about else 1e-9
     if a.near(b, relative):
         return "right", ""
     if a.united == b.united:
@@ -174,15 +176,14 @@ def _raw_error(b: Quantity, y: Quantity) -> Quantity:
 
 
 def _coarse(b: Quantity, right: Side) -> Quantity:
-    """Closing zeros of a large integer result may be rounding: 2500 may stand for 2480."""
+    """A result that is written as an integer is rounded, too: 549 may stand for 549.4, 5 for 4.99, 2500 for 2480."""
     numbers = [token for token in right.tokens if token.kind == "number"]
-    if b.operations or not numbers or not b.value:
+    if b.operations or not numbers or not b.value or not numbers[0].text.isdigit():
         return b
-    token = numbers[0]
-    zeros = len(token.text) - len(token.text.rstrip("0")) if token.text.isdigit() else 0
-    if not zeros or len(token.text) < 3 or not token.value:
-        return b
-    error = 0.5 * 10.0**zeros * abs(b.value / token.value)
+    written = numbers[0].text
+    zeros = len(written) - len(written.rstrip("0")) if len(written) >= 3 else 0
+    half = 0.4999 * 10.0**zeros if len(written) > 1 else _DIGIT * numbers[0].value
+    error = half * abs(b.value / numbers[0].value) if numbers[0].value else 0.0
     return Quantity(b.value, b.dimension, max(b.error, error), b.united, b.operations)
 
 
@@ -191,7 +192,7 @@ def _looks_like_a_formula(left: Side, a: Quantity, b: Quantity, symbols: frozens
     numbers = [token for token in left.tokens if token.kind == "number"]
     letters = [token for token in left.tokens if token.kind == "name" and token.text not in symbols]
     alone = len(numbers) <= 1 or all(token.error == 0 and token.value <= 10 for token in numbers)
-    signs = any(token.kind == "sign" and token.text == "*" for token in left.tokens)
+    signs = any(token.kind == "sign" and token.text in "*+-" for token in left.tokens)
     return (
         a.dimension != b.dimension
         and alone

@@ -231,11 +231,35 @@ def _terms(node: Node) -> int:
         case "mul":
             return min(huge, sizes[0] * sizes[1])
         case "pow":
-            power = node.parts[1]
-            if power.kind != "number" or not power.value.is_integer() or not 0 <= power.value <= _MOST_POWER:
-                return 1 if sizes[0] == 1 and power.kind != "number" else huge
-            return int(min(huge, sizes[0] ** int(power.value)))
+            return _terms_of_power(node, sizes[0], huge)
     return max(sizes, default=1)
+
+
+def _terms_of_power(node: Node, size: int, huge: int) -> int:
+    base, power = node.parts
+    exponent = _constant(power)
+    if exponent is None:  # a symbol over a symbol stays as it is
+        return 1 if base.kind == "name" and not _has_power(power) else huge
+    if abs(exponent) > _MOST_POWER or (not names_of(base) and (_has_power(base) or size > 1)):
+        return huge
+    return int(min(huge, size ** math.ceil(abs(exponent)))) if size > 1 else 1
+
+
+def _constant(node: Node) -> float | None:
+    """The value of a number, of minus one, or of a fraction of two."""
+    if node.kind == "number":
+        return node.value
+    if node.kind == "neg":
+        inner = _constant(node.parts[0])
+        return None if inner is None else -inner
+    if node.kind == "div":
+        up, down = map(_constant, node.parts)
+        return None if up is None or not down else up / down
+    return None
+
+
+def _has_power(node: Node) -> bool:
+    return node.kind == "pow" or any(map(_has_power, node.parts))
 
 
 def _to_sympy(node: Node, sympy: Any) -> Any:
