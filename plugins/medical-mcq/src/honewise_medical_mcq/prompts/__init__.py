@@ -9,6 +9,7 @@ from typing import Literal
 from honewise import Message, Task
 from honewise.templates import load, render
 from honewise_medical_mcq.phrases import ruled_out
+from honewise_medical_mcq.reading.normal import fold
 from honewise_medical_mcq.tasks import gold_label, label_text
 
 __all__ = ["NOTICE", "Form", "listed_options"]
@@ -24,6 +25,14 @@ def listed_options(task: Task) -> str:
     if list(labels) == list(texts):
         return "\n".join(f"- {text}" for text in texts)
     return "\n".join(f"{label}. {text}" for label, text in zip(labels, texts, strict=True))
+
+
+def _named(task: Task, label: str) -> str:
+    """An option by its text, where that is like no other's and stands in one line, else by its label."""
+    text = label_text(task, label)
+    alike = [fold(option) for option in task.inputs["options"]].count(fold(text))
+    plain = alike == 1 and fold(text) == text.casefold() and len(text) <= 40 and not set(text) & set(",.;:?!\n")
+    return text if plain else label
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +107,13 @@ class Form:
         if right is None:
             return None
         others = [label for label in task.inputs["labels"] if label != right]
-        if self.style == "compact":
-            first = f"{label_text(task, right)} {right}" if label_text(task, right) != right else right
-            thoughts = ", ".join([first, *(f"not {label}" for label in others)])
+        if self.style == "compact":  # by their texts: to look up a letter is the hardest part for a tiny model
+            named = {label: _named(task, label) for label in task.inputs["labels"]}
+            thoughts = ", ".join(f"not {named[label]}" for label in others)
             said = f"{thoughts}. " if self.reasoning else ""
-            return f"{said}<answer>{right}</answer>" + ("<confidence>1.0</confidence>" if self.confidence else "")
+            return f"{said}<answer>{named[right]}</answer>" + (
+                "<confidence>1.0</confidence>" if self.confidence else ""
+            )
         thoughts = "\n".join(ruled_out(label, task.inputs["language"]) for label in others)
         said = f"<reasoning>\n{thoughts}\n</reasoning>\n" if self.reasoning else ""
         return f"{said}<answer>\n{right}\n</answer>" + ("\n<confidence>1.0</confidence>" if self.confidence else "")
