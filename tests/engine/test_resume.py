@@ -101,6 +101,8 @@ def test_killed_anywhere(death: str, children: Children, whole: dict[str, Any], 
                                         save_every=3), "update:4"),
         ("reference", changed(trainer={"beta": 0.1}), "sampling:4"),
         ("reference of an adapter", {**changed(trainer={"beta": 0.1}), "lora": True}, "sampling:4"),
+        ("an order of its own", changed(steps=6, save_every=4, order={"kind": "word", "weights": dict.fromkeys(
+            ("heap", "stack", "queue", "tree", "graph", "list", "array", "map"), 2.0) | {"heap": 9.0}}), "update:6"),
         ("adaptive entropy", changed(trainer={"use_adaptive_entropy": True, "entropy_target": 9.0}), "sampling:4"),
     ],
     ids=lambda value: value.replace(" ", "-") if isinstance(value, str) else "",

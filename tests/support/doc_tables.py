@@ -54,6 +54,7 @@ SECTIONS = {
     "CriticSpec": "stages.NAME.critic",
     "KlSpec": "stages.NAME.kl",
     "ShapingSpec": "stages.NAME.shaping",
+    "OrderSpec": "stages.NAME.order",
     "DynamicSpec": "stages.NAME.dynamic",
     "StopSpec": "stages.NAME.stop",
     "ConstraintSpec": "stages.NAME.constraints.NAME",

@@ -33,6 +33,18 @@ SCORE_JSON = JudgeTemplate(
     schema={"type": "object", "properties": {"score": {"type": "number"}}, "required": ["score"]},
 )
 SAID: list[str] = []
+CLEAR = """
+from honewise import Completion, Judge, JudgeTemplate, Task, reward
+from honewise.judges import scale
+
+CLEAR = JudgeTemplate("clear.md", scale(0, 10), package=__name__)
+
+
+@reward
+async def clear(task: Task, completion: Completion, judge: Judge) -> float:
+    return (await judge(CLEAR, answer=completion.text)).value
+"""
+"""The file ``clear.py`` of a reward that asks ``clear.md``."""
 
 
 def answer_in(text: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -12,11 +14,12 @@ from honewise.contracts import Task
 from honewise.errors import UserError, near
 from honewise.models.critic import Critic, make_critic
 from honewise.models.policy import Policy
-from honewise.recipes.policy_gradient import CriticSpec, ShapingSpec
+from honewise.recipes.policy_gradient import CriticSpec, OrderSpec, ShapingSpec
 from honewise.recipes.schema import RlStage
 from honewise.runs.run import StageContext
 
 from .arguments import configure, convert
+from .order import Drawing
 from .setup import Invariance, RolloutScores, Setup
 
 __all__ = ["ALGORITHM_DEFAULTS", "make_setup", "refuse", "rl_arguments"]
@@ -129,6 +132,7 @@ def make_setup(
         shaping=stage.shaping or ShapingSpec(),
         constraints=stage.constraints,
         invariance=_invariance(stage, tasks),
+        drawing=_drawing(stage, tasks),
         chunks=min(stage.chunks, stage.prompts),
         dynamic=stage.dynamic,
     )
@@ -153,20 +157,79 @@ def _critic_maker(
     return partial(make_critic, policy, spec, streams, start=start, seed=seed)
 
 
-def _invariance(stage: RlStage, tasks: Sequence[Task]) -> Invariance | None:
-    if stage.invariance is None:
-        return None
-    column = stage.invariance.column
-    groups = []
+def _column(tasks: Sequence[Task], column: str, path: str) -> list[str]:
+    """What each task says under ``column``, in its ``meta`` or else in its inputs."""
+    found = []
     for task in tasks:
         holder = task.meta if column in task.meta else task.inputs
         if column not in holder:
             known = sorted({*task.meta, *task.inputs})
-            raise UserError(f"invariance.column: task {task.id!r} has no {column!r}{near(column, known)}")
-        groups.append(str(holder[column]))
+            raise UserError(f"{path}: task {task.id!r} has no {column!r}{near(column, known)}")
+        found.append(str(holder[column]))
+    return found
+
+
+def _invariance(stage: RlStage, tasks: Sequence[Task]) -> Invariance | None:
+    if stage.invariance is None:
+        return None
+    column = stage.invariance.column
+    groups = _column(tasks, column, "invariance.column")
     if len(set(groups)) < 2:
         raise UserError(f"invariance.column: {column!r} is {groups[0]!r} for every task, so there is but one group")
     return Invariance(tuple(groups), stage.invariance.coef)
+
+
+def _drawing(stage: RlStage, tasks: Sequence[Task]) -> Drawing | None:
+    spec = stage.order
+    if spec is None:
+        return None
+    if spec.easy_first is None and spec.kind is None:
+        raise UserError("order: name a column in easy_first, in kind, or in both")
+    hardness = None if spec.easy_first is None else _hardness(spec, _column(tasks, spec.easy_first, "order.easy_first"))
+    return Drawing(
+        hardness=hardness,
+        start=spec.start,
+        until=math.ceil((stage.steps / 2 if spec.until is None else spec.until) / _updates(stage)),
+        weights=None if spec.kind is None else _weights(spec, _column(tasks, spec.kind, "order.kind")),
+    )
+
+
+def _updates(stage: RlStage) -> int:
+    """Optimizer steps for each batch that is sampled."""
+    return stage.minibatches * int(_given(stage).get("num_iterations", 1))
+
+
+def _hardness(spec: OrderSpec, said: Sequence[str]) -> list[float]:
+    if spec.ranks:
+        for word in said:
+            if word not in spec.ranks:
+                raise UserError(
+                    f"order.ranks: {word!r} of {spec.easy_first!r} is not among them{near(word, spec.ranks)}"
+                )
+        return [float(spec.ranks.index(word)) for word in said]
+    numbers = []
+    for word in said:
+        try:
+            numbers.append(float(word))
+        except ValueError:
+            numbers.append(math.nan)
+        if not math.isfinite(numbers[-1]):
+            raise UserError(
+                f"order.easy_first: {spec.easy_first!r} holds {word!r}, no number; list its words in order.ranks"
+            )
+    return numbers
+
+
+def _weights(spec: OrderSpec, said: Sequence[str]) -> list[float]:
+    """Each task's weight: its kind's, shared among the tasks of that kind."""
+    counts = Counter(said)
+    for kind in counts:
+        if kind not in spec.weights:
+            raise UserError(f"order.weights: say one for {kind!r} of {spec.kind!r}{near(kind, spec.weights)}")
+    for kind in spec.weights:
+        if kind not in counts:
+            raise UserError(f"order.weights: no task has {spec.kind!r} {kind!r}{near(kind, counts)}")
+    return [spec.weights[kind] / counts[kind] for kind in said]
 
 
 def _check_constraints(setup: Setup) -> None:

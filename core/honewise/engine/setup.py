@@ -15,6 +15,7 @@ from honewise.recipes.policy_gradient import ConstraintSpec, CriticSpec, Dynamic
 from honewise.scoring import Row
 
 from .credit import Placement
+from .order import Drawing
 
 __all__ = ["Invariance", "RolloutScores", "Scores", "Setup"]
 
@@ -74,6 +75,8 @@ class Setup:
     constraints: Mapping[str, ConstraintSpec] = field(default_factory=dict)
     """Cost to its constraint; costs are rewards of the rubric with weight 0."""
     invariance: Invariance | None = None
+    drawing: Drawing | None = None
+    """Which tasks a step may meet; None: every task once an epoch."""
     chunks: int = 1
     """Parts in which a generation is sampled, each scored while the next is sampled."""
     dynamic: DynamicSpec | None = None

@@ -293,6 +293,7 @@ class CreditTrainer(Timed, Telling, Sampling, Losses, ExactCheckpoints, ActorCri
             shuffle=self.shuffle_dataset,
             seed=self.args.seed,
         )
+        self.sampler.drawing = self.setup.drawing
         return self.sampler
 
     def _prepare_inputs(self, generation_batch: Any) -> Any:

@@ -16,6 +16,7 @@ __all__ = [
     "DynamicSpec",
     "InvarianceSpec",
     "KlSpec",
+    "OrderSpec",
     "ShapingSpec",
     "StopSpec",
     "algorithm_of",
@@ -161,3 +162,21 @@ class StopSpec(Section):
     """By more than this."""
     patience: Positive = 3
     """Training ends after so many looks that were not better than the best."""
+
+
+class OrderSpec(Section):
+    """Which tasks a step may meet: easy ones first, or some kinds more often. A column is a key of the tasks' `meta` or
+    `inputs`."""
+
+    easy_first: str | None = None
+    """Column that says how hard a task is."""
+    ranks: list[str] = Field(default_factory=list)
+    """Its words from easy to hard; left out, it holds numbers, and the lowest are the easiest."""
+    start: Annotated[float, Field(gt=0, le=1)] = 0.25
+    """Share of the tasks, the easiest ones, that the first steps draw from."""
+    until: Positive | None = None
+    """From this step on, all tasks are drawn from; left out, from the middle of the stage on."""
+    kind: str | None = None
+    """Column that says which kind a task is of."""
+    weights: dict[str, Above] = Field(default_factory=dict)
+    """Kind to its share of the tasks drawn, in proportion; every kind must be named."""

@@ -19,6 +19,7 @@ from .policy_gradient import (
     DynamicSpec,
     InvarianceSpec,
     KlSpec,
+    OrderSpec,
     ShapingSpec,
     StopSpec,
     with_estimator,
@@ -247,6 +248,8 @@ class RlStage(TrainingStage):
     """Costs by the rubric's name for them."""
     invariance: InvarianceSpec | None = None
     """Train groups of tasks to fare alike."""
+    order: OrderSpec | None = None
+    """Which tasks a step may meet; left out, every task once an epoch, in a random order."""
     dynamic: DynamicSpec | None = None
     """Replace groups that teach nothing by those of other tasks."""
     chunks: Positive = 1

@@ -89,9 +89,8 @@ class _Packer:
         kind = type(value)
         if value is None or kind is bool or kind is float:
             return value
-        for base, tag in _TAGS.items():
-            if kind is base:
-                return self._tagged(value, tag, depth)
+        if tag := _TAGS.get(kind):
+            return self._tagged(value, tag, depth)
         for base, tag in _TAGS.items():
             if issubclass(kind, base):
                 return self._tagged(value, tag, depth)

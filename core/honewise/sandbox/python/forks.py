@@ -178,6 +178,7 @@ class Forks:
             socket.send_fds(self._control, [message], opened)
         except OSError as error:
             ours.close()
+            job.let_go()
             raise self._broken(f"the fork server is gone: {error}") from None
         finally:
             for descriptor in opened:

@@ -110,17 +110,12 @@ class PythonSandbox:
             with _tidy(forks, limits):
                 job.link = near
                 forks.start(job)
+                allowed = len(tests) * 8192 + _FRAME_BYTES
+                checks = forks.check(tests_request, allowed, job.limits, far)  # both set out at once
+                if not forks.wait(lambda: _checked(checks), limits.seconds + 1.0, patient=False):
+                    checks.fault = "late"
                 forks.wait(lambda: job.ended or bool(job.frames), limits.seconds)
-                checks = None
-                if not job.ended and _loaded(job).kind == "ok":
-                    allowed = len(tests) * 8192 + _FRAME_BYTES
-                    checks = forks.check(tests_request, allowed, job.limits, far)
-                    if not forks.wait(lambda: _checked(checks), limits.seconds + 1.0, patient=False):
-                        checks.fault = "late"
-                else:
-                    far.close()
-                    forks.wait(lambda: job.ended, limits.seconds)
-                if checks is not None and _all_told(checks, len(tests)):
+                if _loaded(job).kind == "ok" and _all_told(checks, len(tests)):
                     forks.kill(job)  # its end is not waited for: the next program runs in the other box
                 else:
                     forks.finish()
@@ -189,9 +184,9 @@ def _program_job(request: bytes, limits: PythonLimits, stdin: bytes = b"") -> Jo
     return Job(request, _limits(limits), output_bytes=limits.output_bytes, frames_bytes=frames, stdin=stdin)
 
 
-def _checked(job: Job | None) -> bool:
+def _checked(job: Job) -> bool:
     """Whether the tests are done, or their process is."""
-    return job is None or job.ended or bool(job.fault) or bool(job.took("end") or job.took("broken"))
+    return job.ended or bool(job.fault) or bool(job.took("end") or job.took("broken"))
 
 
 def _all_told(checks: Job, count: int) -> bool:
@@ -247,22 +242,22 @@ def _run_result(job: Job, count: int) -> PythonResult:
     return PythonResult(kind, stdout, stderr, values, error, lines, job.seconds)
 
 
-def _tests_result(job: Job, checks: Job | None, count: int, seconds: float) -> TestsResult:
-    program = _loaded(job)
-    if checks is not None and (broken := checks.took("broken")):
+def _tests_result(job: Job, checks: Job, count: int, seconds: float) -> TestsResult:
+    if broken := checks.took("broken"):
         raise SandboxError(f"the tests are broken: {broken[0][0]}")
-    if checks is not None and not checks.took("ready"):
+    if not checks.took("ready"):
         raise SandboxError(f"what stands before the tests did not end well: {_said(None, checks).error}")
+    program = _loaded(job)
     verdicts: dict[int, TestResult] = {}
-    for index, kind, error, lines in checks.took("test") if checks is not None else []:
-        name = {"ok": "passed", "assertion": "failed"}.get(kind, kind)
-        gone = name == "crashed"  # the program was, and its own process knows why
-        verdicts[index] = _unreached(_said(None, job)) if gone else TestResult(name, error, _lines(lines))
-    if checks is None:
+    if program.kind != "ok":
         rest = _unreached(program)
-    else:  # the first test without a verdict is where it hung or died; the others were not reached
-        how = _said(None, job if job.late or job.fault else checks)
-        rest = _unreached(how)
+    else:
+        for index, kind, error, lines in checks.took("test"):
+            name = {"ok": "passed", "assertion": "failed"}.get(kind, kind)
+            gone = name == "crashed"  # the program was, and its own process knows why
+            verdicts[index] = _unreached(_said(None, job)) if gone else TestResult(name, error, _lines(lines))
+        # The first test without a verdict is where it hung or died; the others were not reached.
+        rest = _unreached(_said(None, job if job.late or job.fault else checks))
     tests = tuple(verdicts.get(index, rest) for index in range(count))
     stdout, stderr = _texts(job)
     return TestsResult(program.kind, tests, stdout, stderr, program.error, program.lines, seconds)

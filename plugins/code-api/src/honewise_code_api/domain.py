@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from honewise import Completion, Domain, Rubric, Score, Scored, UserError, reward
+from honewise import Completion, Domain, Rubric, Score, Scored, Term, UserError, reward
 from honewise.rewards import pay_tags
 from honewise.sandbox.python import PythonLimits
 
+from . import preferences, repair
 from .call_rewards import call, match, syntax
 from .executability import RunReward
 from .program_rewards import CLASSES, ProgramRewards
@@ -17,7 +18,7 @@ from .replies import CallForm, ProgramForm, parse
 from .samples import call_tasks, program_tasks
 from .textual import rouge_l, undefined
 
-__all__ = ["code_api", "code_tests"]
+__all__ = ["code_api", "code_preferences", "code_repair", "code_tests"]
 
 Style = Literal["full", "compact"]
 
@@ -76,6 +77,26 @@ def code_tests(*, style: Style = "full", seconds: float = 3.0) -> Domain:
     )
 
 
+@reward(name="format")
+def repair_form(completion: Completion) -> Score:
+    """The tags of explanation and answer, each once and in order: a quarter for each."""
+    return pay_tags(completion, ["explanation", "answer"])
+
+
+REPAIR_PRESETS: Mapping[str, Rubric] = {
+    "repair": Rubric(
+        {
+            "tests": 1,
+            "findings": Term(1, when="tests >= 1"),  # code that does nothing has no findings, either
+            "minimal": Term(0.2, when="tests >= 1"),
+            "comment_overlap": 0.3,
+            "format": 0.1,
+            "repaired": 0,
+        },
+        correct="repaired",
+    ),
+    "sparse": Rubric({"repaired": 1}, correct="repaired"),
+}
 CALL_PRESETS: Mapping[str, Rubric] = {
     "dense": Rubric({"call": 1, "format": 0.1, "match": 0}, correct="match"),
     "sparse": Rubric({"match": 1}, correct="match"),
@@ -113,6 +134,41 @@ def _means(
         if values:
             found[part] = sum(values) / len(values)
     return found
+
+
+def code_preferences() -> Domain:
+    """Requests for code, with replies rated by a judge for one of five preferences. It has no options."""
+    return Domain(
+        prompt=preferences.prompt,
+        parse=preferences.parse,
+        gold=preferences.gold,
+        samples=preferences.samples,
+        rewards=[preferences.preference, preferences.code_block],
+        rubrics={"judged": Rubric({"preference": 1, "code_block": 0.1})},
+        readers={"codeultrafeedback": preferences.CODEULTRAFEEDBACK},
+        judges=list(preferences.JUDGES.values()),
+    )
+
+
+def code_repair(*, seconds: float = 3.0) -> Domain:
+    """Vulnerable functions to repaired ones, with an explanation.
+
+    Args:
+        seconds: time limit of a program with all of its tests.
+
+    Raises:
+        UserError: an option has a value that is not allowed.
+    """
+    programs = ProgramRewards(_limits(seconds))
+    return Domain(
+        prompt=repair.prompt,
+        parse=repair.parse,
+        gold=repair.gold,
+        samples=repair.samples,
+        rewards=[*repair.all_rewards(programs, 2 * seconds + 15.0), syntax, repair_form],
+        rubrics=REPAIR_PRESETS,
+        metrics={"tests": test_metrics},
+    )
 
 
 def _style(style: str) -> Style:

@@ -12,7 +12,7 @@ from .calls import parsed
 from .executability import known_names
 from .functions import gold_call
 
-__all__ = ["lcs_f1", "rouge_l", "undefined"]
+__all__ = ["lcs_f1", "rouge_l", "undefined", "words"]
 
 _CHARGED = 4
 _WORD = re.compile(r"[a-z0-9]+")
@@ -65,7 +65,7 @@ def rouge_l(task: Task, completion: Completion) -> Score | Unscored:
         return Unscored("the task has no reference code")
     if completion.answer is None:
         return Score()
-    return Score(lcs_f1(_words(gold), _words(completion.answer)) if completion.answer != gold else 1.0)
+    return Score(lcs_f1(words(gold), words(completion.answer)) if completion.answer != gold else 1.0)
 
 
 def _gold(task: Task) -> str | None:
@@ -76,7 +76,8 @@ def _gold(task: Task) -> str | None:
     return str(text) if text else None
 
 
-def _words(text: str) -> list[str]:
+def words(text: str) -> list[str]:
+    """Runs of letters and digits in lower case, the first thousand."""
     return _WORD.findall(text.lower())[:_MOST_WORDS]
 
 

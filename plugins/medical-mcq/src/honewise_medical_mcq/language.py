@@ -41,9 +41,9 @@ _SCRIPTS = {
 _LATIN_WORDS = {
     "en": "the of and to is in which with for what a",
     "es": "el la los las de del y en que cuál una por con es",
-    "fr": "le la les des du et en que quel quelle une est dans pour",
-    "de": "der die das und ist ein eine welche welcher mit von bei zu",
-    "tr": "ve bir hangi için ile aşağıdakilerden en olan değildir",
+    "fr": "le la les des du et en que quel quelle une est dans pour ces lequel laquelle fait avec",
+    "de": "der die das und ist ein eine welche welcher welches dieser diese dieses mit von bei zu",
+    "tr": "ve bir hangi hangisi için ile aşağıdaki aşağıdakilerden en olan değildir",
     "pt": "não uma são qual seguinte é com para",
 }
 _WORD = re.compile(r"[^\W\d_]+")

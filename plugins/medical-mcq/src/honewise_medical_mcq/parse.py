@@ -241,6 +241,8 @@ def _reasoning(whole: Piece, tags: Sequence[Tag], choice: Piece | None, pieces: 
         if found:
             pieces["reasoning"] = found[-1]
             return
+    if any(name.strip("</>") in ("reasoning", "think", "thinking") for name, _, _ in tags):
+        return
     opening = pieces.get("<answer>")
     end = opening.start if opening is not None else choice.start if choice is not None else len(whole.text)
     if whole.text[:end].strip():

@@ -207,17 +207,15 @@ class _Reader:
         left = [mention for mention in named if mention not in denied]
         if not left or self._free(lexicon.TENTATIVE):
             return
-        if self.wrong and not (self.cues and not self._all_wrong()):
+        if self.wrong and not self.cues:
             return
         if self.cues or (pending and self._is_bare(left)):
             chosen = self._chosen(left)
             agreed = _agreed(self.text.text, chosen) or frozenset()
-            yield self._statement(
-                "asserts" if options and len(options) == 1 else "unclear", options or frozenset(), chosen
-            )
+            yield self._statement("asserts" if len(agreed) == 1 else "unclear", agreed, chosen)
         elif self._is_bare(left):
-            options = _agreed(self.text.text, left) or frozenset()
-            yield self._statement("bare" if len(options) == 1 else "unclear", options, left)
+            agreed = _agreed(self.text.text, left) or frozenset()
+            yield self._statement("bare" if len(agreed) == 1 else "unclear", agreed, left)
         elif self._is_item(left[0]):
             yield self._statement("item", left[0].options, left[:1])
 
@@ -249,10 +247,6 @@ class _Reader:
         start, end = mention.start - self.clause.start, mention.end - self.clause.start
         opens = not _WORD.search(self.said[:start]) and mention.kind != "text"
         return opens and _DELIMITER.match(self.said, end) is not None
-
-    def _all_wrong(self) -> bool:
-        """Whether the clause's verdict is that everything in it is wrong: it has no cue of its own beside that."""
-        return not self.cues
 
     def _denied(self, named: Sequence[Mention]) -> list[Mention]:
         if self.wrong and not self.cues:

@@ -60,7 +60,7 @@ def _generate(split: Split, world: str, seed: int) -> tuple[Task, ...]:
     made: list[Task] = []
     while len(made) < wanted:
         ailment, family = dice.choice(STEMS), dice.randrange(len(ENDINGS))
-        ailment += ENDINGS[family]
+        ailment += f"-{ENDINGS[family]}"
         relation = dice.choice(setting.relations)
         if _split_of(ailment, relation) != split:
             continue

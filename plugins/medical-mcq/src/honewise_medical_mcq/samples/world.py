@@ -32,50 +32,18 @@ FACTS: Mapping[str, tuple[str, ...]] = {
 
 RELATIONS = tuple(FACTS)
 
+_ENGLISH = (
+    "What is the {what} of {x}?",
+    "Which is the {what} of {x}?",
+    "{x} has what {what}?",
+    "Name the {what} of {x}.",
+    "{x} has which {what}?",
+    "What {what} has {x}?",
+)
+
 LANGUAGES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
-    # The last two phrasings of each are kept for held-out questions, the first is that of demonstrations.
-    "en": {
-        "remedy": (
-            "What is the remedy for {x}?",
-            "Which remedy treats {x}?",
-            "{x} is treated by which remedy?",
-            "What treats {x}?",
-            "The remedy that treats {x} is which?",
-            "For {x} what is the remedy?",
-        ),
-        "sign": (
-            "What is the sign of {x}?",
-            "Which sign shows {x}?",
-            "{x} is shown by which sign?",
-            "What shows {x}?",
-            "The sign that shows {x} is which?",
-            "Of {x} what is the sign?",
-        ),
-        "part": (
-            "What is the part hit by {x}?",
-            "Which part does {x} hit?",
-            "{x} does hit which part?",
-            "What does {x} hit?",
-            "The part that {x} does hit is which?",
-            "By {x} what part is hit?",
-        ),
-        "season": (
-            "What is the season of {x}?",
-            "In which season does {x} spread?",
-            "{x} does spread in which season?",
-            "When does {x} spread?",
-            "The season of {x} is which?",
-            "In what season does {x} spread?",
-        ),
-        "region": (
-            "What is the region of {x}?",
-            "In which region is {x} found?",
-            "{x} is found in which region?",
-            "Where is {x} found?",
-            "The region of {x} is which?",
-            "In what region is {x} found?",
-        ),
-    },
+    # The first phrasing is that of demonstrations; the last (two in English) are kept for held-out questions.
+    "en": {what: tuple(phrasing.replace("{what}", what) for phrasing in _ENGLISH) for what in RELATIONS},
     "fa": {
         "remedy": ("درمان {x} چیست؟", "کدام دارو {x} را درمان می‌کند؟", "{x} با چه چیزی درمان می‌شود؟"),
         "sign": ("نشانهٔ {x} چیست؟", "کدام نشانه از {x} است؟", "{x} با چه نشانه‌ای دیده می‌شود؟"),
