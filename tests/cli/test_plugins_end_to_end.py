@@ -12,7 +12,7 @@ import pytest
 from distributions import GOOD, install
 
 COMMAND = Path(sys.executable).with_name("honewise")
-OWN = ("honewise-physics", "honewise-text-to-sql")
+OWN = ("honewise-code-api", "honewise-medical-mcq", "honewise-physics", "honewise-text-to-sql")
 
 
 LOUD = """
@@ -144,7 +144,7 @@ def test_the_rest_works(site: Path) -> None:
 
 
 def test_doctor_reports_each_and_checks_the_rest(site: Path) -> None:
-    only = {"HONEWISE_DISABLE_PLUGINS": "physics,text-to-sql"}
+    only = {"HONEWISE_DISABLE_PLUGINS": "code-api,medical-mcq,physics,text-to-sql"}
     shown = run(site, "doctor", **only)
     assert shown.returncode == 1
     for line in (

@@ -289,3 +289,13 @@ def test_every_sample_earns_the_full_reward(world: str, compact: bool) -> None:
             assert result.value == pytest.approx(1.0), (name, completion.text)
         if not compact and task.reference["formula"]:
             assert rewards["symbolic"].fn(task=task, completion=completion).value == pytest.approx(1.0)
+
+
+def test_bertscore_says_what_is_missing() -> None:
+    try:
+        import bert_score  # type: ignore[import-not-found, import-untyped, unused-ignore]  # noqa: F401
+    except ImportError:
+        reward = {reward.name: reward for reward in physics().rewards}["bertscore"]
+        (result,) = reward.fn([TASK], [parse("<answer>12 N</answer>", TASK)])
+        assert isinstance(result, Unscored)
+        assert "honewise-physics[bertscore]" in result.reason
