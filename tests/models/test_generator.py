@@ -184,6 +184,7 @@ def test_a_policy_is_lent_for_a_while(policy: Policy) -> None:
     class Holder:
         def __init__(self) -> None:
             self.client = client
+            self.members = {"judge": self}
 
     adapted = world.policy(lora=LoraSpec(r=2))
     question = Request(({"role": "user", "content": "Say heap"},), max_tokens=4)
