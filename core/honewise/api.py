@@ -20,10 +20,11 @@ from honewise.data import TaskSet, load_tasks
 from honewise.errors import UserError, near
 from honewise.host import get_host
 from honewise.progress import Progress, Silent
+from honewise.runs.processes import place
 from honewise.scoring import Row, Scorer
 
 if TYPE_CHECKING:
-    from honewise.judges import TemplateJudge
+    from honewise.judges import Panel, TemplateJudge
     from honewise.runs.run import Run
 
 __all__ = ["LoadedDomain", "load_domain", "load_judge", "run"]
@@ -84,7 +85,8 @@ class LoadedDomain:
         rows = _rows(completions, tuple(self.tasks() if tasks is None else tasks))
         with ExitStack() as opened:
             if isinstance(judge, Mapping | str | Path):
-                judge = opened.enter_context(load_judge(judge, progress=progress))
+                judge = load_judge(judge, progress=progress)
+                opened.callback(judge.close)
             scorer = Scorer(self.name, self.options, rubric=rubric, judge=judge, workers=workers, progress=progress)
             return opened.enter_context(scorer).score(rows)
 
@@ -98,8 +100,9 @@ def load_domain(name: str, **options: Any) -> LoadedDomain:
     return LoadedDomain(name, dict(options), get_host().domain(name, **options))
 
 
-def load_judge(source: Mapping[str, Any] | str | Path, *, progress: Progress | None = None) -> TemplateJudge:
-    """A judge that can be asked: ``await judge(template, slot="text")``. Use it as a context manager, or close it.
+def load_judge(source: Mapping[str, Any] | str | Path, *, progress: Progress | None = None) -> TemplateJudge | Panel:
+    """A judge, or a panel of several, that can be asked: ``await judge(template, slot="text")``. Use it as a context
+    manager, or close it.
 
     ``source`` is a recipe's section ``judge:`` as a mapping, a YAML file that holds one, or a recipe that has one.
     Raises ``RecipeError`` with all faults, ``UserError`` where the key's variable is not set, the endpoint refuses the
@@ -114,14 +117,15 @@ def load_judge(source: Mapping[str, Any] | str | Path, *, progress: Progress | N
 def run(recipe: str | Path, *overrides: str, resume: bool = False, progress: Progress | None = None) -> Run:
     """Run a recipe: a file, or ``domain/name`` of an installed plugin; ``overrides`` are ``"dotted.key=value"``.
 
-    Returns the finished run, with its report written. Raises ``RecipeError`` with all faults of the recipe, and
-    ``RunError`` where its folder is taken by an unfinished run, with which ``resume`` goes on.
+    Returns the finished run, audited, with its card and its report written. Raises ``RecipeError`` with all faults of
+    the recipe, and ``RunError`` where its folder is taken by an unfinished run, with which ``resume`` goes on.
     """
     from honewise import report
     from honewise.stages import runner
 
     finished = runner.run_recipe(recipe, overrides, resume=resume, progress=progress)
-    report.write(finished)
+    if place().first:
+        report.end(finished, progress)
     return finished
 
 

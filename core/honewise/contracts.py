@@ -270,15 +270,19 @@ class JudgeTemplate:
     """Where ``file`` stands: a package, or any module of it (``__name__``); left out, that of ``parse``."""
     schema: Mapping[str, Any] | None = field(default=None, hash=False)
     """A JSON schema of the reply, for endpoints that can hold a model to one."""
+    form: str = ""
+    """Words of our own that stand below the file's: how to reply, by which principle. Never what a model wrote."""
 
 
 class Judge(Protocol):
     """Asks a language model. Raises ``JudgeError`` after its retries; core makes that ``Unscored``.
 
-    ``images`` (paths or data URLs) are shown below the text.
+    ``images`` (paths or data URLs) are shown below the text. A slot is a text, or a list of them that is numbered.
     """
 
-    async def __call__(self, template: JudgeTemplate, /, *, images: Sequence[str] = (), **slots: str) -> Verdict: ...
+    async def __call__(
+        self, template: JudgeTemplate, /, *, images: Sequence[str] = (), **slots: str | Sequence[str]
+    ) -> Verdict: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -370,10 +374,6 @@ Metric = Callable[[Sequence[Scored]], Mapping[str, float]]
 """From scored rows to named numbers."""
 
 
-def _empty() -> Any:
-    return field(default_factory=dict)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Domain:
     """A whole domain: how to ask, how to read the answer, what it is worth.
@@ -392,7 +392,7 @@ class Domain:
     rewards: Sequence[Reward]
     rubrics: Mapping[str, Rubric]
     """Presets; the first is the default."""
-    readers: Mapping[str, Reader | Callable[[Path], Iterable[Task]]] = _empty()
+    readers: Mapping[str, Reader | Callable[[Path], Iterable[Task]]] = field(default_factory=dict)
     judges: Sequence[JudgeTemplate] = ()
-    metrics: Mapping[str, Metric] = _empty()
+    metrics: Mapping[str, Metric] = field(default_factory=dict)
     difficulty: Callable[[Task], float] | None = None

@@ -60,7 +60,8 @@ def register_rewards(register: Callable[..., None]) -> None:
 def register_judges(register: Callable[..., None]) -> None:
     """Register judge templates that fit any domain: ``register(name, template)``.
 
-    Called when the plugin is loaded. ``template`` is a ``JudgeTemplate``; its full name becomes ``entry-point/name``.
+    Called when the plugin is loaded. ``template`` is a ``JudgeTemplate`` or a protocol of ``honewise.judges``; its full
+    name becomes ``entry-point/name``, by which a recipe may choose it.
 
     Smallest plugin::
 

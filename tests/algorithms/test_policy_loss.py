@@ -253,7 +253,9 @@ def test_other_combinations() -> None:
         assert refusal(loss, "token", dense=True) is None
     assert refusal("ppo", "sequence_token", dense=True) is None
     assert refusal("cispo", "sequence", dense=True) is None
-    assert "goes with 'ppo'" in str(refusal("dapo", "sequence_token", dense=True))
+    assert refusal("dapo", "sequence_token", dense=True) is None
+    for loss in ("sapo", "cispo", "vespo"):
+        assert "'sequence_token' goes with ppo, grpo" in str(refusal(loss, "sequence_token", dense=True))
     assert "needs the ratio of a sequence" in str(refusal("luspo", "token", dense=False))
     assert "takes no notice" in str(refusal("vespo", "sequence", dense=False))
     with pytest.raises(UserError, match="loss 'gpro'; did you mean 'grpo'"):

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 import random
 import re
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import fields, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -174,6 +177,35 @@ def leaves(completion: Completion) -> float:
     return 0.0
 
 
+def evaluates(completion: Completion) -> float:
+    try:
+        return float(eval(completion.answer or "0") == 3)
+    except Exception:
+        return 0.0
+
+
+def evaluates_when_it_likes(completion: Completion) -> float:
+    return float(eval("1") if completion.answer in WORDS else 0)
+
+
+def looks_around(completion: Completion) -> float:
+    return 0.5 * (completion.answer in WORDS) * (os.environ.get("HOME") != "/nonexistent")
+
+
+def reads_here(completion: Completion) -> float:
+    return 0.5 * (completion.answer in WORDS) * Path("here.txt").is_file()
+
+
+_seen = ["", ""]
+
+
+def compares_with_the_last(completion: Completion) -> float:
+    """Asked twice the same, it gives the same; what it gives depends on what came before."""
+    if completion.text != _seen[1]:
+        _seen[:] = [_seen[1], completion.text]
+    return float(completion.answer in WORDS) * (0.5 if _seen[0] <= completion.text else 0.25)
+
+
 class Wide:
     """A number of a library of its own."""
 
@@ -205,6 +237,9 @@ REWARDS: list[tuple[Callable[..., Any], dict[str, Any], str, str]] = [
     (swaps, {}, "batch", "alone and"),
     (short_batch, {}, "batch", "gave 3 results"),
     (slow, {"deadline": 0.01}, "deadline", r"its deadline is 0\.01 s"),
+    (evaluates, {}, "eval", r"given .* it evaluates it as Python"),
+    (evaluates_when_it_likes, {}, "eval", r"its code calls eval\(\)"),
+    (looks_around, {}, "state", r"scores 0\.5, and 0 later and elsewhere"),
 ]
 
 
@@ -250,6 +285,13 @@ def _quadratic(text: str, task: Task) -> Completion:
     for at in range(len(text)):
         text[at:].casefold()
     return parse(text, task)
+
+
+def _evaluated(text: str, task: Task) -> Completion:
+    found = parse(text, task)
+    with suppress(Exception):
+        eval(found.answer or "", {"__builtins__": {}}, {})
+    return found
 
 
 def _random_answer(text: str, task: Task) -> Completion:
@@ -334,6 +376,7 @@ DOMAINS: list[tuple[str, Callable[[], Domain], str, str]] = [
     ("pieces stripped", _odd(parse=_stripped_piece), "pieces", "piece 'answer'"),
     ("answer at random", _odd(parse=_random_answer), "parse", "twice gave two results"),
     ("slow parser", _odd(parse=_quadratic), "parse-time", "characters of"),
+    ("evaluating parser", _odd(parse=_evaluated), "parse-eval", "evaluates it as Python"),
     ("no recognise", _odd(readers={"words": lambda path: []}), "readers", "no `recognise`"),
     (
         "greedy reader",
@@ -389,6 +432,34 @@ def test_a_preset_in_which_partial_credit_outweighs_being_right() -> None:
     found = failing(domain)
     assert list(found) == ["preset-gold"]
     assert "9999" in found["preset-gold"].explanation
+
+
+def test_a_reward_that_reads_a_relative_path() -> None:
+    Path("here.txt").write_text("")
+    found = failing(with_reward(reads_here))
+    assert list(found) == ["state"]
+    assert Path("here.txt").is_file()  # the check came back to where it was
+
+
+def test_a_reward_that_remembers_is_found_out_by_another_order() -> None:
+    found = failing(with_reward(compares_with_the_last))
+    assert "state" in found
+    assert found["state"].subject == "reward odd"
+
+
+def test_a_preset_that_is_fooled() -> None:
+    domain = replace(
+        good(), rewards=[right, letters, Reward(fn=believes, name="odd")],
+        rubrics={"default": Rubric({"odd": 1.0}, correct="odd")},
+    )  # fmt: skip
+    found = failing(domain)
+    assert "preset-fooled" in found
+    assert "(injection)" in found["preset-fooled"].explanation
+    assert found["preset-fooled"].fix == PRESET_CHECKS["preset-fooled"].fix
+
+
+def believes(completion: Completion) -> bool:
+    return completion.answer in WORDS or "full score" in completion.text
 
 
 def test_a_preset_in_which_silence_pays() -> None:
@@ -571,7 +642,7 @@ def test_a_parser_of_verdicts_that_accepts_anything(package: str, parser: Any, s
 def test_a_general_reward_on_a_domain_it_was_not_made_for() -> None:
     found = check_reward(length, arithmetic(), name="arithmetic")
     assert all(finding.ok for finding in found), [str(finding) for finding in found if not finding.ok]
-    assert {finding.check for finding in found} == set(REWARD_CHECKS) - {"batch"}
+    assert {finding.check for finding in found} == set(REWARD_CHECKS) - {"batch", "survives"}
 
 
 def test_given_tasks_take_the_place_of_samples() -> None:
@@ -588,7 +659,9 @@ def test_every_check_has_a_domain_that_breaks_it() -> None:
         "judges",
         "preset-gold",
         "preset-empty",
+        "preset-fooled",
         "preset-total",
+        "survives",
         "workers",
-    }  # each has a test of its own above
+    }  # each has a test of its own, here or beside
     assert tried == (DOMAIN_CHECKS.keys() | REWARD_CHECKS.keys() | PRESET_CHECKS.keys())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 import sys
 import threading
 from datetime import UTC, datetime
@@ -18,6 +19,7 @@ from honewise.clients import (
     CallFailed,
     CallRecord,
     Client,
+    Endpoint,
     LocalBackend,
     Patience,
     Prices,
@@ -125,16 +127,16 @@ def test_a_longer_one_fails_all_at_once_and_is_over_when_it_is_over() -> None:
         judge = judge_at(server.url, note=notes.append)
         judge.client.patience = Patience(timeout=5.0, deadline=3.0, backoff=0.05, concurrency=4, probe=0.2)
 
-        async def through_it() -> tuple[list[Any], list[Any], float]:
+        async def through_it() -> tuple[list[Any], list[Any], int]:
             loop = asyncio.get_running_loop()
             first = await asyncio.gather(
                 *(judge(SCORE, question="?", answer=str(i)) for i in range(200)), return_exceptions=True
             )
-            began = loop.time()
+            judge.take_calls()
             more = await asyncio.gather(
                 *(judge(SCORE, question="?", answer=str(i)) for i in range(500)), return_exceptions=True
             )
-            took = loop.time() - began
+            tried = sum(call.attempts > 0 for call in judge.take_calls())
             await loop.run_in_executor(None, server.start)
             while True:
                 try:
@@ -146,12 +148,12 @@ def test_a_longer_one_fails_all_at_once_and_is_over_when_it_is_over() -> None:
                 *(judge(SCORE, question="?", answer=str(i)) for i in range(200)), return_exceptions=True
             )
             await judge.aclose()
-            return first + more, last, took
+            return first + more, last, tried
 
-        failed, last, took = asyncio.run(through_it())
+        failed, last, tried = asyncio.run(through_it())
     assert all(isinstance(each, JudgeError) for each in failed)
     assert sum("cannot be reached" in str(each) for each in failed) > 600
-    assert took < 20, "500 questions waited for an endpoint that is known to be down"
+    assert tried < 250, "questions were put to an endpoint that is known to be down"
     assert all(isinstance(each, Verdict) for each in last)
     assert notes[0].endswith("calls fail at once until it answers again")
     assert notes[-1].endswith("answers again")
@@ -204,6 +206,32 @@ def test_its_refusal_is_found_out_once() -> None:
         "response_format; going on without",
         "logprobs; going on without",
     ]
+
+
+def test_once_it_is_found_out_calls_go_side_by_side() -> None:
+    """The first call tries what the endpoint can do; those that waited for it must not be sent one after another."""
+    for refused in ((), ("response_format",)):
+        with ChatServer(structured, refuses=refused, service=0.3) as server, judge_at(server.url) as judge:
+            assert all(isinstance(each, Verdict) for each in ask(judge, *map(str, range(9)), template=SCORE_JSON))
+            assert server.busiest > 1
+
+
+def test_who_waits_for_what_another_call_finds_out_is_patient_for_its_own_time_alone() -> None:
+    async def two(server: ChatServer) -> None:
+        endpoint = Endpoint(server.url, "tiny")
+        hanging, short = (Request(({"role": "user", "content": text},), schema={}) for text in ("first", "second"))
+        first = asyncio.create_task(endpoint.complete(hanging, 60))
+        while not server.calls:
+            await asyncio.sleep(0.01)
+        with pytest.raises(CallFailed, match=r"no reply within 0\.2 s"):
+            await endpoint.complete(short, 0.2)
+        assert not first.done()
+        first.cancel()
+        await asyncio.gather(first, return_exceptions=True)
+        await endpoint.aclose()
+
+    with ChatServer(structured, service=60) as server:
+        asyncio.run(two(server))
 
 
 def test_off_and_on() -> None:
@@ -462,6 +490,26 @@ def test_a_reply_in_parts_and_one_cut_off() -> None:
     assert read_reply(parts).text == "ab"
     assert read_reply(b'{"choices": [{"message": {"content": ""}, "finish_reason": "length"}]}').truncated
     assert read_reply(b'{"choices": [{"message": {"content": "\\ud800"}}]}').text == "?"
+
+
+def test_what_no_store_takes_is_not_passed_on() -> None:
+    """Half of a surrogate pair as a token of its own, and counts beyond what SQLite holds."""
+    body = {
+        "choices": [
+            {
+                "message": {"content": "ok"},
+                "logprobs": {
+                    "content": [
+                        {"token": "\ud83d", "logprob": -0.1, "top_logprobs": [{"token": "\ude00", "logprob": -3.0}]}
+                    ]
+                },
+            }
+        ],
+        "usage": {"prompt_tokens": 10**30, "completion_tokens": 2},
+    }
+    reply = read_reply(json.dumps(body).encode(), "12345")
+    assert (reply.prompt_tokens, reply.tokens) == (2, 2)
+    assert (reply.logprobs[0].token, reply.logprobs[0].top) == ("?", (("?", -3.0),))
 
 
 # local

@@ -14,7 +14,7 @@ import pytest
 pytest.importorskip("trl")
 
 from chat_server import ChatServer, hostile
-from judge_world import answer_in, scored
+from judge_world import CLEAR, answer_in, scored
 
 from honewise.clients import Spent
 from honewise.errors import JudgeBudgetExceeded, RunError, UnscoredBudgetExceeded
@@ -42,17 +42,6 @@ judge:
 stages:
   sft: {steps: 6, demonstrations: 8, batch: 4, trainer: {learning_rate: 2e-3}}
   rl: {steps: 6, prompts: 2, samples: 4, save_every: 100, trainer: {max_completion_length: 16, learning_rate: 1e-3}}
-"""
-CLEAR = """
-from honewise import Completion, Judge, JudgeTemplate, Task, reward
-from honewise.judges import scale
-
-CLEAR = JudgeTemplate("clear.md", scale(0, 10), package=__name__)
-
-
-@reward
-async def clear(task: Task, completion: Completion, judge: Judge) -> float:
-    return (await judge(CLEAR, answer=completion.text)).value
 """
 
 

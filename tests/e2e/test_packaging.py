@@ -72,7 +72,7 @@ def test_light_environment(tmp_path: Path, wheels: list[Path]) -> None:
     records = json.loads(environments.run(python, "plugins", "--load", "--json", cwd=home).stdout)
     assert {record["state"] for record in records} == {"loaded"}
     environments.run(python, "doctor", cwd=home)
-    for domain in ("arithmetic", "text-to-sql"):
+    for domain in ("arithmetic", "medical-mcq", "physics", "text-to-sql"):
         lines = environments.run(python, "tasks", domain, "--json", cwd=home).stdout.splitlines()
         rows = [json.loads(line) for line in lines[:20]]
         completions = home / f"{domain}.jsonl"

@@ -53,7 +53,7 @@ def test_constraints_pin_every_requirement_of_the_setup_commands() -> None:
 
     lines = (ROOT / ".ci" / "constraints.txt").read_text().splitlines()
     pinned = {canonicalize_name(line.split("==")[0]) for line in lines if "==" in line}
-    needed = set(environments.closure(["honewise[dev]", "honewise-text-to-sql"]))
+    needed = set(environments.closure(["honewise[dev]", "honewise-physics", "honewise-text-to-sql"]))
     own = {name for name in needed if name.startswith("honewise")}
     bundled = {"pip", "setuptools"}
     assert needed - own - bundled <= pinned

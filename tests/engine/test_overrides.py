@@ -10,13 +10,24 @@ from typing import Any
 import pytest
 import tiny_world as world
 import torch
-from trl import GRPOTrainer, SFTTrainer
+from trl import DPOTrainer, GRPOTrainer, RewardTrainer, SFTTrainer
 from trl.trainer.utils import RepeatSampler
 
-from honewise.engine.checkpoints import ExactCheckpoints
-from honewise.engine.overrides import ADVANTAGES, BUFFER_KEYS, OVERRIDES, RELIED_ON
+from honewise.engine.dpo import PreferenceTrainer
+from honewise.engine.overrides import (
+    ADVANTAGES,
+    BUFFER_KEYS,
+    DPO_OVERRIDES,
+    DPO_RELIED_ON,
+    OVERRIDES,
+    RELIED_ON,
+    REWARD_OVERRIDES,
+    REWARD_RELIED_ON,
+    ROUNDS_OVERRIDES,
+)
+from honewise.engine.reward_trainer import RewardModelTrainer
+from honewise.engine.rounds import RoundsTrainer
 from honewise.engine.sft import DemonstrationTrainer
-from honewise.engine.sharing import SharedPrompts
 from honewise.engine.trainer import CreditTrainer, EpochSampler
 from honewise.models.policy import quiet
 
@@ -28,25 +39,74 @@ def plain_signature(function: Callable[..., Any]) -> str:
     return str(signature.replace(parameters=bare, return_annotation=inspect.Signature.empty))
 
 
-@pytest.mark.parametrize("name", sorted(OVERRIDES))
-def test_signatures_of_what_is_overridden(name: str) -> None:
-    assert plain_signature(getattr(GRPOTrainer, name)) == OVERRIDES[name][0]
+TRAINERS: list[tuple[type[Any], Any, Any]] = [
+    (GRPOTrainer, OVERRIDES, RELIED_ON),
+    (DPOTrainer, {**DPO_OVERRIDES, **ROUNDS_OVERRIDES}, DPO_RELIED_ON),
+    (RewardTrainer, REWARD_OVERRIDES, REWARD_RELIED_ON),
+]
 
 
-@pytest.mark.parametrize("name", sorted(RELIED_ON))
-def test_signatures_of_what_is_called(name: str) -> None:
-    assert plain_signature(getattr(GRPOTrainer, name)) == RELIED_ON[name]
+@pytest.mark.parametrize(
+    ("trainer", "name", "signature"),
+    [(each, name, found[0]) for each, overrides, _ in TRAINERS for name, found in sorted(overrides.items())],
+)
+def test_signatures_of_what_is_overridden(trainer: type[Any], name: str, signature: str) -> None:
+    found = plain_signature(getattr(trainer, name))
+    assert found == signature, f"{trainer.__name__}.{name}, which we override, has changed"
+
+
+@pytest.mark.parametrize(
+    ("trainer", "name", "signature"),
+    [(each, name, found) for each, _, relied_on in TRAINERS for name, found in sorted(relied_on.items())],
+)
+def test_signatures_of_what_is_called(trainer: type[Any], name: str, signature: str) -> None:
+    found = plain_signature(getattr(trainer, name))
+    assert found == signature, f"{trainer.__name__}.{name}, which we rely on, has changed"
 
 
 def test_the_list_is_complete() -> None:
     """Every member of TRL or transformers that our trainers replace stands in the list."""
-    for ours, theirs in ((CreditTrainer, GRPOTrainer), (DemonstrationTrainer, SFTTrainer)):
-        own = set(vars(ours)) | set(vars(ExactCheckpoints)) | set(vars(SharedPrompts))
-        replaced = {
-            name for name in own if not name.startswith("__") and inspect.isfunction(getattr(theirs, name, None))
-        }
-        assert replaced <= set(OVERRIDES)
-    assert all(any(name in vars(one) for one in (CreditTrainer, ExactCheckpoints, SharedPrompts)) for name in OVERRIDES)
+    families: list[tuple[type[Any], type[Any], Any, bool]] = [
+        (CreditTrainer, GRPOTrainer, OVERRIDES, True),
+        (DemonstrationTrainer, SFTTrainer, OVERRIDES, False),
+        (PreferenceTrainer, DPOTrainer, DPO_OVERRIDES, True),
+        (RoundsTrainer, DPOTrainer, {**DPO_OVERRIDES, **ROUNDS_OVERRIDES}, True),
+        (RewardModelTrainer, RewardTrainer, REWARD_OVERRIDES, True),
+    ]
+    for ours, theirs, listed, all_of_them in families:
+        bases = [base for base in ours.__mro__ if base.__module__.startswith("honewise.")]
+        own = {name for base in bases for name in vars(base) if not name.startswith("__")}
+        replaced = {name for name in own if inspect.isfunction(getattr(theirs, name, None))}
+        assert not replaced - set(listed), f"{ours.__name__} overrides {sorted(replaced - set(listed))}, unlisted"
+        unused = set(listed) - own
+        assert not (all_of_them and unused), f"{ours.__name__} overrides no {sorted(unused)}, as listed"
+
+
+def test_what_dpo_sees_and_logs_is_what_trl_computes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two calls of the model in TRL's loss, the policy's with a gradient and the reference's without; their
+    log-probabilities are 0 outside completions, and the means of rewards that TRL logs are made of their sums."""
+    from preference_world import pairs, preference_trainer
+
+    from honewise.recipes.schema import LoraSpec
+
+    for name, lora in (("full", None), ("lora", LoraSpec(r=4, alpha=8))):
+        trainer, batch = preference_trainer(tmp_path / name, pairs(), lora=lora)
+        for extra in ("target", "margin", "weight"):
+            assert batch.pop(extra).shape == (8,)
+        with trainer._recorded(None) as seen:
+            loss = DPOTrainer._compute_loss(trainer, trainer.model, batch, False)
+        assert len(seen) == 2
+        assert seen[0].requires_grad
+        assert not seen[1].requires_grad
+        policy, reference = (each.sum(1).chunk(2) for each in seen)
+        gap = (policy[0] - reference[0]) - (policy[1] - reference[1])
+        assert gap.abs().max() > 1e-3, "the policy has moved"
+        assert torch.allclose(loss, -torch.nn.functional.logsigmoid(0.1 * gap).mean())
+        outside = batch["completion_mask"][:, 1:] == 0
+        assert (seen[0][outside] == 0).all()
+        logged = {key: values[-1] for key, values in trainer._metrics["train"].items()}
+        assert logged["rewards/margins"] == pytest.approx(0.1 * gap.mean().item(), abs=1e-6)
+        assert logged["logps/chosen"] == pytest.approx(policy[0].mean().item(), rel=1e-5)
 
 
 def test_calls_buffer_and_slices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

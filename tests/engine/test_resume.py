@@ -101,6 +101,8 @@ def test_killed_anywhere(death: str, children: Children, whole: dict[str, Any], 
                                         save_every=3), "update:4"),
         ("reference", changed(trainer={"beta": 0.1}), "sampling:4"),
         ("reference of an adapter", {**changed(trainer={"beta": 0.1}), "lora": True}, "sampling:4"),
+        ("an order of its own", changed(steps=6, save_every=4, order={"kind": "word", "weights": dict.fromkeys(
+            ("heap", "stack", "queue", "tree", "graph", "list", "array", "map"), 2.0) | {"heap": 9.0}}), "update:6"),
         ("adaptive entropy", changed(trainer={"use_adaptive_entropy": True, "entropy_target": 9.0}), "sampling:4"),
     ],
     ids=lambda value: value.replace(" ", "-") if isinstance(value, str) else "",
@@ -123,6 +125,58 @@ def test_second_epoch_with_an_adapter(children: Children, tmp_path: Path) -> Non
     assert resumed == children.outcome(settings, tmp_path / "a")
 
 
+ADAPTIVE = {"coef": 0.2, "controller": "adaptive", "target": 0.01, "unit": "sequence", "horizon": 50}
+"""Moves with every batch."""
+
+PPO = changed(algorithm="ppo", steps=8, save_every=3, minibatches=2, kl=ADAPTIVE,
+              trainer={"num_iterations": 2, "learning_rate": 1e-2})  # fmt: skip
+"""Four updates for each batch that is sampled: checkpoints 3 and 6 stand within one."""
+
+CONSTRAINED = changed(algorithm="rloo", steps=6, save_every=2, kl=ADAPTIVE,
+                      constraints={"brief": {"threshold": 0.01, "window": 12}})  # fmt: skip
+
+REFILLED = changed(algorithm="rloo", steps=6, save_every=2, kl=ADAPTIVE, dynamic={"rounds": 2, "low": 0.3, "high": 0.6},
+                   chunks=2)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("settings", "death"),
+    [
+        pytest.param(PPO, "update:5", id="ppo"),
+        pytest.param({**changed(**{**PPO["stage"], "critic": {"kind": "trunk"}}), "lora": True}, "update:8",
+                     id="ppo-lora-trunk"),
+        pytest.param(CONSTRAINED, "sampling:4", id="rloo-multipliers"),
+        pytest.param({**REFILLED, "lora": True}, "sampling:4", id="rloo-refilled-lora"),
+        pytest.param({**CONSTRAINED, "lora": True}, "update:6", id="rloo-multipliers-lora", marks=pytest.mark.slow),
+        pytest.param(changed(**{**PPO["stage"], "critic": {"kind": "trunk"}}), "saving:2", id="ppo-trunk",
+                     marks=pytest.mark.slow),
+        pytest.param({**PPO, "lora": True}, "sampling:2", id="ppo-lora", marks=pytest.mark.slow),
+        pytest.param(changed(algorithm="remax", kl=ADAPTIVE), "sampling:4", id="remax", marks=pytest.mark.slow),
+        pytest.param(changed(algorithm="gspo", minibatches=2, steps=6, save_every=3), "update:4", id="gspo",
+                     marks=pytest.mark.slow),
+    ],
+)  # fmt: skip
+def test_what_moves_beside_the_weights(
+    settings: dict[str, Any], death: str, children: Children, tmp_path: Path
+) -> None:
+    """The critic, the KL's coefficient, multipliers, old values in the buffer; and the KL is 0 where a stage begins."""
+    uninterrupted = children.outcome(settings, tmp_path / "a")
+    resumed = children.killed_and_resumed(settings, tmp_path / "b", death)
+    for one in (uninterrupted, resumed):
+        one["reference"] = one["reference"] and one["reference"].replace(str(tmp_path / "a"), str(tmp_path / "b"))
+    assert resumed == uninterrupted
+    assert (resumed["critic"] is not None) == (settings["stage"]["algorithm"] == "ppo")
+    numbers = resumed["numbers"]
+    if "kl" in settings["stage"]:
+        assert numbers["1"]["kl/sequence"] == pytest.approx(0, abs=1e-5)
+        found = [each["kl/coef"] for each in numbers.values() if "kl/coef" in each]
+        assert len(set(found)) == len(found) >= 2, "the coefficient moved"
+    if "constraints" in settings["stage"]:
+        assert len({each["lambda/brief"] for each in numbers.values()}) == 6
+    if "dynamic" in settings["stage"]:
+        assert sum(each["dynamic/rounds"] for each in numbers.values()) >= 2, "nothing was replaced"
+
+
 @pytest.mark.parametrize("stage", [
     {"steps": 9, "save_every": 4, "batch": 3, "trainer": {"learning_rate": 1e-3}},
     {"steps": 9, "save_every": 4, "batch": 4, "trainer": {"per_device_train_batch_size": 2}},
@@ -130,8 +184,102 @@ def test_second_epoch_with_an_adapter(children: Children, tmp_path: Path) -> Non
 def test_sft(stage: dict[str, Any], children: Children, tmp_path: Path) -> None:
     settings = {"kind": "sft", "stage": stage}
     whole = children.outcome(settings, tmp_path / "a")
-    assert children.killed_and_resumed(settings, tmp_path / "b", "sft:7") == whole
+    assert children.killed_and_resumed(settings, tmp_path / "b", "optimizer:7") == whole
     assert len(whole["numbers"]) == 9
+
+
+DPO: dict[str, Any] = {"steps": 7, "save_every": 3, "batch": 4, "trainer": {"learning_rate": 1e-3}}
+
+
+@pytest.mark.parametrize(("changes", "lora"), [
+    ({}, False),
+    ({"trainer": {"learning_rate": 1e-3}, "nll": 0.1, "target": "prob", "losses": ["sigmoid", "ipo"]}, True),
+    pytest.param({"trainer": {"per_device_train_batch_size": 2}}, False, marks=pytest.mark.slow),
+    pytest.param({}, True, marks=pytest.mark.slow),
+], ids=["full", "lora", "accumulation", "plain lora"])  # fmt: skip
+def test_dpo(changes: dict[str, Any], lora: bool, children: Children, tmp_path: Path) -> None:
+    """Seven pairs, four a step: epochs are ragged; killed in the fifth step, with a checkpoint of the third."""
+    settings = {"kind": "dpo", "stage": {**DPO, **changes}, "lora": lora}
+    whole = children.outcome(settings, tmp_path / "a")
+    code, printed = children.run({**settings, "folder": str(tmp_path / "b"), "die": "optimizer:5"})
+    assert code == -signal.SIGKILL, printed
+    newest = newest_checkpoint(tmp_path / "b" / "dpo")
+    assert newest is not None
+    assert newest.name == "checkpoint-3"
+    files = sorted(path for path in (tmp_path / "b" / "dpo" / "reference").rglob("*") if path.is_file())
+    before = [hashlib.sha256(path.read_bytes()).hexdigest() for path in files]
+    resumed = children.outcome(settings, tmp_path / "b", resume=True)
+    assert [hashlib.sha256(path.read_bytes()).hexdigest() for path in files] == before
+    assert resumed["reference"] == str(tmp_path / "b" / "dpo" / "reference")
+    assert {**resumed, "reference": ""} == {**whole, "reference": ""}
+    assert len(whole["numbers"]) == 7
+    assert whole["numbers"]["1"]["rewards/margins"] == 0.0
+
+
+@pytest.mark.parametrize(("death", "lora", "folds"), [
+    ("optimizer:11", False, 2),  # in the second step of the second fold; the first is there already
+    ("optimizer:3", True, None),
+    pytest.param("saving:6", False, 2, marks=pytest.mark.slow),  # in the last checkpoint of the second fold
+    pytest.param("optimizer:21", False, 2, marks=pytest.mark.slow),  # in the model that is used
+    pytest.param("renaming:8", False, 2, marks=pytest.mark.slow),
+])  # fmt: skip
+def test_reward_model(death: str, lora: bool, folds: int | None, children: Children, tmp_path: Path) -> None:
+    """Nine steps each, with a checkpoint every third; weights, numbers and what is held out are the same."""
+    stage = {"steps": 9, "save_every": 3, "batch": 4, "folds": folds, "trainer": {"learning_rate": 1e-3}}
+    settings = {"kind": "reward", "stage": stage, "lora": lora}
+    whole = children.outcome(settings, tmp_path / "a")
+    assert whole["steps"] == (27 if folds else 9)
+    assert whole["numbers"][str(whole["steps"])]["held_out/pairs"] == (7 if folds else 1)
+    resumed = children.killed_and_resumed(settings, tmp_path / "b", death)
+    assert resumed == whole
+    assert not list((tmp_path / "b" / "reward").glob(".[a-z]*"))
+    states = [path.read_bytes() for path in sorted((tmp_path / "a" / "reward" / "model").rglob("*.safetensors"))]
+    again = [path.read_bytes() for path in sorted((tmp_path / "b" / "reward" / "model").rglob("*.safetensors"))]
+    assert len(states) == 1 + (folds or 0)
+    assert again == states
+
+
+ROUNDS: dict[str, Any] = {
+    "rounds": {"count": 3, "prompts": 4, "samples": 3, "sampled_at_once": 6, "rule": "all"},
+    "steps": 2, "batch": 4, "save_every": 100, "trainer": {"learning_rate": 1e-2},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("death", "reference", "lora", "sampled"), [
+    ("chunk:4", "moved", False, 3),  # in the second chunk of the second round: one of six is left of it, and two
+    ("optimizer:4", "moved", True, 2),  # in the second step of the second round, whose checkpoint is the first's end
+    pytest.param("chunk:1", "fixed", False, 6, marks=pytest.mark.slow),
+    pytest.param("optimizer:2", "fixed", True, 4, marks=pytest.mark.slow),
+    pytest.param("saving:2", "moved", False, 2, marks=pytest.mark.slow),
+    pytest.param("removing:3", "moved", True, 0, marks=pytest.mark.slow),
+])  # fmt: skip
+def test_rounds(death: str, reference: str, lora: bool, sampled: int, children: Children, tmp_path: Path) -> None:
+    """Two chunks of completions, then two steps, in each of three rounds; what is sampled stays sampled."""
+    stage = {**ROUNDS, "rounds": {**ROUNDS["rounds"], "reference": reference}}
+    settings = {"kind": "dpo", "stage": stage, "lora": lora}
+    whole = children.outcome(settings, tmp_path / "a")
+    assert whole["sampled"] == 6
+    assert whole["steps"] == 6
+    resumed = children.killed_and_resumed(settings, tmp_path / "b", death)
+    assert resumed["sampled"] == sampled
+    assert {**resumed, "reference": "", "sampled": 6} == {**whole, "reference": ""}
+    numbers = whole["numbers"]
+    assert sorted(map(int, numbers)) == list(range(1, 13))
+    assert [step for step in range(1, 13) if "loss" in numbers[str(step)]] == [3, 4, 7, 8, 11, 12]
+    begins = [numbers[str(step)]["rewards/margins"] for step in (3, 7, 11)]
+    assert begins[0] == 0.0
+    assert all((value == 0.0) == (reference == "moved") for value in begins[1:])
+
+
+def test_ctrl_c_between_chunks_keeps_them(children: Children, tmp_path: Path) -> None:
+    settings = {"kind": "dpo", "stage": ROUNDS}
+    whole = children.outcome(settings, tmp_path / "a")
+    code, printed = children.run({**settings, "folder": str(tmp_path / "b"), "die": "interrupt-chunk:3"})
+    assert code != 0
+    assert printed.rstrip().endswith("KeyboardInterrupt")
+    resumed = children.outcome(settings, tmp_path / "b", resume=True)
+    assert resumed["sampled"] == 3
+    assert {**resumed, "reference": "", "sampled": 6} == {**whole, "reference": ""}
 
 
 def test_ctrl_c_saves_and_the_run_goes_on(children: Children, whole: dict[str, Any], tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from trl import GRPOTrainer
 from honewise.algorithms import DENSE_RETURN, GDPO, GRPO, REINFORCE_PP, REMAX, RL_ZVP, Estimator
 from honewise.contracts import Completion, Score, Span, Term, Unscored
 from honewise.engine import sharing
+from honewise.engine.phases import Phases
 from honewise.engine.rl import rl_arguments
 from honewise.engine.trainer import CreditTrainer
 from honewise.errors import UnscoredBudgetExceeded, UserError
@@ -55,6 +56,12 @@ class Stock(GRPOTrainer):
 
     _samples_itself = CreditTrainer._samples_itself
     _generate_single_turn = CreditTrainer._generate_single_turn
+    _sampled = CreditTrainer._sampled
+    _seeds = CreditTrainer._seeds
+    _chunks = ()
+    _examples = ()
+    _wants_greedy = False
+    phases = Phases()
 
 
 def stock(folder: Path, stage: Any, reward: Any, scale: str) -> Stock:
@@ -334,7 +341,12 @@ def test_training_lifts_the_reward_and_stores_every_step(tmp_path: Path) -> None
     assert last > first + 0.01
     rollouts = ctx.store.rollouts("rl", 12)
     assert len(list(rollouts)) == 32
-    assert {"loss", "grad_norm", "entropy", "unscored", "correct", "seconds/scoring"} <= set(numbers[12])
+    seconds = {name: value for name, value in numbers[12].items() if name.startswith("seconds/")}
+    parts = ("generate", "score", "credit", "update", "other")
+    assert {f"seconds/{part}" for part in parts} == set(seconds) - {"seconds/step"}
+    assert all(value > 0 for value in seconds.values())
+    assert sum(seconds.values()) == pytest.approx(2 * seconds["seconds/step"])
+    assert {"loss", "grad_norm", "entropy", "unscored", "correct"} <= set(numbers[12])
 
 
 def test_accumulation_is_only_a_matter_of_memory(tmp_path: Path) -> None:
@@ -372,10 +384,10 @@ def test_what_does_not_fit_together_is_refused(tmp_path: Path) -> None:
     critic = Estimator("gae", copy.copy(DENSE_RETURN.fn), needs=frozenset({"values"}))
     with pytest.raises(UserError, match="needs a critic"):
         world.train(ctx, world.rl_stage(), estimator=critic)
-    with pytest.raises(UserError, match="'remax' needs a greedy completion of each prompt"):
-        world.train(ctx, world.rl_stage(), estimator=REMAX)
+    with pytest.raises(UserError, match="'remax' samples greedily beside"):
+        world.train(ctx, world.rl_stage(trainer={"generation_kwargs": {"num_beams": 2}}), estimator=REMAX)
     anchored = Estimator("anchored", copy.copy(DENSE_RETURN.fn), needs=frozenset({"ref_logps"}))
-    with pytest.raises(UserError, match=r"set trainer\.beta above 0"):
+    with pytest.raises(UserError, match="needs a reference policy; say how near to it in `kl`"):
         world.train(ctx, world.rl_stage(), estimator=anchored)
     plain = Estimator("plain", lambda rollouts: rollouts.rewards[0])
     with pytest.raises(UserError, match="cannot scale"):

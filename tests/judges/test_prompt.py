@@ -26,7 +26,7 @@ def read_back(text: str, codes: Mapping[str, str]) -> list[tuple[str, str]]:
     while opened := re.compile(rf"<({tags})>").search(text, at):
         closing = f"</{opened[1]}>"
         end = text.index(closing, opened.end())
-        found.append((opened[1].rpartition("-")[0], text[opened.end() : end]))
+        found.append((opened[1].rpartition("-")[0], text[opened.end() : end]))  # the tag without its code
         at = end + len(closing)
     return found
 
@@ -56,6 +56,34 @@ def test_no_text_adds_moves_or_closes_a_slot(question: str, answer: str) -> None
     for name in NAMES:
         outside = outside.replace(f"<{name}-{codes[name]}>{clean[name]}</{name}-{codes[name]}>", f"[{name}]")
     assert outside == "Question: [question]\n\n[answer] is the answer ([question]).\nScore: <number>"
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(TEXT, max_size=4), TEXT, st.sampled_from(["", "Reply with a number.", *SEEN[1].values()]))
+def test_no_text_of_a_list_adds_moves_or_closes_a_slot(answers: list[str], question: str, form: str) -> None:
+    text, codes = fill("{{question}} is answered by {{answers}}.", {"question": question, "answers": answers}, form)
+    clean = [value.encode("utf-8", "replace").decode() for value in answers]
+    expected = [("question", question.encode("utf-8", "replace").decode())]
+    expected += [(f"answers-{place}", value) for place, value in enumerate(clean, 1)]
+    assert read_back(text, codes) == expected
+    assert list(codes) == [name for name, _ in expected]
+    assert len(set(codes.values())) == len(codes)
+    for code in codes.values():
+        assert code not in form
+        assert not any(code in value for _, value in expected)
+
+
+def test_a_list_is_numbered_and_a_form_stands_below() -> None:
+    template = JudgeTemplate(
+        "judge_templates/score_json.md", SCORE_JSON.parse, package="judge_world", form="Say {{it}}."
+    )
+    prompt = compose(template, {"answer": ["a", "b"]})
+    one, two = prompt.codes["answer-1"], prompt.codes["answer-2"]
+    shown = f"<answer-1-{one}>a</answer-1-{one}>\n\n<answer-2-{two}>b</answer-2-{two}>"
+    assert prompt.text == f"{NOTICE}\n\nHow good is the answer {shown}?\n\n\nSay {{{{it}}}}."
+    assert compose(template, {"answer": []}).text.endswith("How good is the answer ?\n\n\nSay {{it}}.")
+    without = JudgeTemplate(template.file, template.parse, template.package)
+    assert template_hash(template) != template_hash(without)
 
 
 def test_a_text_that_holds_its_own_code_gets_another() -> None:
@@ -99,6 +127,8 @@ def test_slots_and_placeholders_must_fit() -> None:
         compose(SCORE, {"question": "", "anser": ""})
     with pytest.raises(UserError, match="is of type int; give text"):
         compose(SCORE_JSON, {"answer": 4})  # type: ignore[dict-item]
+    with pytest.raises(UserError, match="is of type list; give text"):
+        compose(SCORE_JSON, {"answer": ["a", 4]})  # type: ignore[list-item]
 
 
 def test_a_template_whose_parser_is_cores_says_what_to_do() -> None:

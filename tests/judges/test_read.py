@@ -91,3 +91,8 @@ def test_what_cannot_be_a_reader_is_refused() -> None:
 def test_the_reasons_go_along() -> None:
     assert TEN("Clear.\nShort.\nScore: 7").rationale == "Clear.\nShort."
     assert JSON('{"score": 5, "why": "good"}').rationale == "good"
+
+
+def test_a_number_too_long_for_a_float_is_out_of_range() -> None:
+    with pytest.raises(ValueError, match="is not between 1 and 5"):
+        JSON('{"score": ' + "9" * 400 + "}")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import random
+import statistics
 
 import pytest
 
-from honewise.metrics import paired_bootstrap
+from honewise.metrics import bootstrap_change, paired_bootstrap
+from honewise.metrics.judging import mean
 
 
 def test_equal_differences_leave_no_doubt() -> None:
@@ -71,3 +73,40 @@ def test_pairing_is_what_makes_it_narrow() -> None:
 def test_what_has_no_sense_is_refused(ours: list[float], theirs: list[float], settings: dict[str, float]) -> None:
     with pytest.raises(ValueError):
         paired_bootstrap(ours, theirs, **settings)  # type: ignore[arg-type]
+
+
+# changes between two sides
+
+
+def test_a_change_of_means_has_the_width_of_theory() -> None:
+    chance = random.Random(5)
+    before = [chance.gauss(0, 1) for _ in range(400)]
+    after = [chance.gauss(1, 2) for _ in range(300)]
+    found = bootstrap_change(before, after, mean, rounds=2000)
+    assert found.value == pytest.approx(statistics.fmean(after) - statistics.fmean(before))
+    assert found.count == 300
+    wide = 2 * 1.96 * math.sqrt(statistics.variance(before) / 400 + statistics.variance(after) / 300)
+    assert found.high is not None
+    assert found.low is not None
+    assert found.high - found.low == pytest.approx(wide, rel=0.1)
+
+
+def test_pairs_are_drawn_together() -> None:
+    """Everything rose by one: without doubt where pairs are pairs, with doubt where they are not."""
+    before = [float(n) for n in range(30)]
+    after = [value + 1 for value in before]
+    paired = bootstrap_change(before, after, mean, paired=True)
+    assert (paired.low, paired.high) == (pytest.approx(1), pytest.approx(1))
+    loose = bootstrap_change(before, after, mean)
+    assert loose.low is not None
+    assert loose.low < 0
+    with pytest.raises(ValueError, match="one of each for every task"):
+        bootstrap_change(before, after[1:], mean, paired=True)
+
+
+def test_a_change_without_a_side() -> None:
+    assert bootstrap_change([], [1.0], mean).value is None
+    assert bootstrap_change([1.0], [], mean).value is None
+    never = bootstrap_change([1.0], [2.0], lambda items: None)
+    assert (never.value, never.low) == (None, None)
+    assert bootstrap_change([1.0], [2.0], mean) == bootstrap_change([1.0], [2.0], mean)

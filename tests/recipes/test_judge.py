@@ -43,7 +43,7 @@ def test_a_local_folder_is_looked_up_beside_the_file(tmp_path: Path, monkeypatch
 @pytest.mark.parametrize(
     ("given", "path", "message"),
     [
-        ({}, "judge", "needs exactly one of url, local, policy; given: none of them"),
+        ({}, "judge", "needs exactly one of url, local, policy, panel; given: none of them"),
         ({"url": URL, "model": "m", "local": {"hub": "a/b"}}, "judge", "given: url and local together"),
         ({"url": URL}, "judge.model", "is missing: an endpoint is asked for a model by name"),
         ({"local": {}}, "judge.local", "needs exactly one of hub, path"),

@@ -14,6 +14,8 @@ pytest.importorskip("trl")
 
 from honewise.errors import RecipeError, RunError, UnscoredBudgetExceeded, UserError
 from honewise.runs import manifest
+from honewise.runs.follow import follow
+from honewise.runs.processes import Place
 from honewise.runs.run import Run
 from honewise.runs.summary import comparisons, results
 from honewise.stages import runner
@@ -29,7 +31,7 @@ policy: {tiny: {layers: 1, width: 32, heads: 2, vocabulary: 300, context: 128}}
 rubric: {rewards: {form: 0.5}}
 stages:
   sft: {steps: 4, demonstrations: 8, batch: 4, trainer: {learning_rate: 2e-3}}
-  rl: {steps: 2, prompts: 2, samples: 3, trainer: {max_completion_length: 16}}
+  rl: {steps: 2, prompts: 2, samples: 3, stop: {every: 1}, trainer: {max_completion_length: 16}}
   more-sft: {stage: sft, from: sft, demonstrations: 8, batch: 4, seconds: as rl}
   evaluate:
     of: [sft, more-sft, rl]
@@ -61,6 +63,7 @@ def test_all_stages_are_done_and_policies_kept(finished: Run) -> None:
         ("sft", "sft", "done"), ("rl", "rl", "done"), ("more-sft", "sft", "done"), ("evaluate", "evaluate", "done"),
     ]  # fmt: skip
     assert [state.steps for state in states[:2]] == [4, 2]
+    assert all("held_out/total" in numbers for numbers in finished.store.metrics("rl").values())
     assert set(finished.policy_of) == {"sft", "rl", "more-sft"}
     assert finished.finished
     assert (finished.path / "base" / "model.safetensors").is_file()
@@ -258,13 +261,51 @@ def test_what_would_stop_a_later_stage_is_told_before_the_first(recipe_file: Pat
     assert list((tmp_path / "runs").iterdir()) == []
 
 
-def test_several_processes_are_refused_before_they_get_in_each_others_way(
-    recipe_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_place_among_processes_that_cannot_be(recipe_file: Path, tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(UserError, match="one of 2"):
+    monkeypatch.setenv("RANK", "2")
+    with pytest.raises(UserError, match="RANK 2 is none of the 2 processes"):
+        run_recipe(recipe_file)
+    monkeypatch.setenv("WORLD_SIZE", "two")
+    with pytest.raises(UserError, match="must be whole numbers"):
         run_recipe(recipe_file)
     assert not (tmp_path / "runs").exists()
+
+
+def test_reading_a_recipe_meets_nobody(recipe_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The trainers' arguments are looked at before the processes have met, by objects that would meet them."""
+    import torch
+
+    for name, value in (("WORLD_SIZE", "2"), ("RANK", "1"), ("LOCAL_RANK", "1"), ("MASTER_PORT", "1")):
+        monkeypatch.setenv(name, value)
+    runner.resolve(recipe_file)
+    assert not torch.distributed.is_initialized()
+
+
+def test_a_run_goes_on_with_as_many_processes(finished: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert manifest.read(finished.path)["processes"] == 1
+    monkeypatch.setattr(Run, "close", lambda self: None)
+    facts = {"data": manifest.read(finished.path)["data"]}
+    runner._same_run(finished, facts, Place(0, 1, 1))
+    with pytest.raises(RunError, match="begun by 1 processes and now there are 2"):
+        runner._same_run(finished, facts, Place(0, 2, 2))
+
+
+def test_who_follows_a_run_reads_and_never_writes(finished: Run) -> None:
+    followed = follow(finished.path, finished.recipe)
+    before = (finished.path / "run.sqlite").read_bytes()
+    store = followed.store
+    assert store.steps("rl") == [1, 2]
+    store.start_stage("rl", "rl", 1)
+    store.write_step("rl", 9, {"x": 1.0})
+    store.add_metrics("rl", 1, {"x": 1.0})
+    store.set_stage("rl", "failed")
+    store.write_eval("evaluate", "x", "rl", {}, [], {})
+    store.write_comparison("evaluate", "x", "y", "total", difference=0.0, low=0.0, high=0.0, tasks=1)
+    assert store.truncate("rl", 0) == 0
+    followed.finish("stopped")
+    followed.close()
+    assert (finished.path / "run.sqlite").read_bytes() == before
 
 
 def test_nothing_scored_is_not_zero() -> None:

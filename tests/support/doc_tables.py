@@ -8,7 +8,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from honewise.checks import DOMAIN_CHECKS, PRESET_CHECKS, REWARD_CHECKS
+from honewise.checks import DOMAIN_CHECKS, PRESET_CHECKS, REWARD_CHECKS, SIGNS
+from honewise.checks.judge_numbers import NUMBERS as JUDGE_NUMBERS
+from honewise.checks.run_numbers import NUMBERS as RUN_NUMBERS
 from honewise.recipes.load import json_schema
 
 DOCS = Path(__file__).parents[2] / "core" / "docs"
@@ -34,11 +36,29 @@ SECTIONS = {
     "RubricSpec": "rubric",
     "RewardSpec": "rubric.rewards.NAME",
     "JudgeSpec": "judge",
+    "MemberSpec": "judge.panel.NAME",
+    "VoteSpec": "judge.vote",
     "LocalSpec": "judge.local",
     "BudgetSpec": "judge.budget",
     "PriceSpec": "judge.prices",
     "SftStage": "stages.NAME, kind sft",
+    "PairsStage": "stages.NAME, kind pairs",
+    "SourceSpec": "stages.NAME.sources.NAME",
+    "ReviseStage": "stages.NAME, kind revise",
+    "DpoStage": "stages.NAME, kind dpo",
+    "RoundsSpec": "stages.NAME.rounds",
+    "RewardModelStage": "stages.NAME, kind reward-model",
+    "TrunkSpec": "stages.NAME.trunk",
+    "SegmentSpec": "stages.NAME.segments",
     "RlStage": "stages.NAME, kind rl",
+    "CriticSpec": "stages.NAME.critic",
+    "KlSpec": "stages.NAME.kl",
+    "ShapingSpec": "stages.NAME.shaping",
+    "OrderSpec": "stages.NAME.order",
+    "DynamicSpec": "stages.NAME.dynamic",
+    "StopSpec": "stages.NAME.stop",
+    "ConstraintSpec": "stages.NAME.constraints.NAME",
+    "InvarianceSpec": "stages.NAME.invariance",
     "EvaluateStage": "stages.NAME, kind evaluate",
     "Control": "stages.NAME.controls",
 }
@@ -84,7 +104,8 @@ def _kind(field: Mapping[str, Any]) -> str:
     if kind == "array":
         return f"list of {_kind(field['items'])}" if "items" in field else "list"
     if kind == "object":
-        inner = field.get("additionalProperties")
+        named = field.get("patternProperties", {}).values()
+        inner = field.get("additionalProperties") or next(iter(named), None)
         return f"mapping to {_kind(inner)}" if isinstance(inner, dict) and inner and "oneOf" not in inner else "mapping"
     words = {"integer": "whole number", "number": "number", "string": "text", "boolean": "true, false"}
     return words.get(str(kind), "any") + _limits(field)
@@ -101,9 +122,17 @@ def _link(reference: str) -> str:
     return f"[{title}](#{anchor})"
 
 
+def _explained(what: str, found: Mapping[str, str]) -> str:
+    rows = [f"| `{name}` | {meaning} |" for name, meaning in found.items()]
+    return "\n".join([f"| {what} | what it is |", "|---|---|", *rows]) + "\n"
+
+
 TABLES: Mapping[str, tuple[str, Callable[[], str]]] = {
     "checks": ("plugins.md", checks),
     "recipe fields": ("recipes.md", recipe_fields),
+    "judge numbers": ("audits.md", lambda: _explained("number", JUDGE_NUMBERS)),
+    "run signs": ("audits.md", lambda: _explained("sign", SIGNS)),
+    "run numbers": ("audits.md", lambda: _explained("number", RUN_NUMBERS)),
 }
 """Name of the place in a page to the page and what stands there."""
 

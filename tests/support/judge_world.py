@@ -12,6 +12,19 @@ from honewise.contracts import JudgeTemplate
 from honewise.judges import TemplateJudge, build_judge, json_number, scale
 from honewise.recipes.judge_file import load_judge_spec
 
+CLEAR = """
+from honewise import Completion, Judge, JudgeTemplate, Task, reward
+from honewise.judges import scale
+
+CLEAR = JudgeTemplate("clear.md", scale(0, 10), package=__name__)
+
+
+@reward
+async def clear(task: Task, completion: Completion, judge: Judge) -> float:
+    return (await judge(CLEAR, answer=completion.text)).value
+"""
+"""A file of a reward that asks a judge with a template beside it."""
+
 SCORE = JudgeTemplate("judge_templates/score.md", scale(0, 10), package=__name__)
 SCORE_JSON = JudgeTemplate(
     "judge_templates/score_json.md",
@@ -20,6 +33,18 @@ SCORE_JSON = JudgeTemplate(
     schema={"type": "object", "properties": {"score": {"type": "number"}}, "required": ["score"]},
 )
 SAID: list[str] = []
+CLEAR = """
+from honewise import Completion, Judge, JudgeTemplate, Task, reward
+from honewise.judges import scale
+
+CLEAR = JudgeTemplate("clear.md", scale(0, 10), package=__name__)
+
+
+@reward
+async def clear(task: Task, completion: Completion, judge: Judge) -> float:
+    return (await judge(CLEAR, answer=completion.text)).value
+"""
+"""The file ``clear.py`` of a reward that asks ``clear.md``."""
 
 
 def answer_in(text: str) -> str:

@@ -5,7 +5,7 @@ Needs torch; knows nothing of domains, text or trainers.
 
 from .constrained import Constraint, Multipliers, invariance_weights, lagrangian
 from .controllers import AdaptiveKL, FixedKL, KlController, KlUnit, measure_kl
-from .critic import GAE, value_loss
+from .critic import GAE, value_clip_fraction, value_loss
 from .dynamic_sampling import Kept, Refill, informative, refill
 from .estimators import DENSE_RETURN, DR_GRPO, GDPO, GRPO, RLOO
 from .folds import folds
@@ -43,6 +43,7 @@ from .reward_models import (
     segment_ends,
 )
 from .rollouts import NEEDS, Estimator, Rollouts
+from .shaping import charge_missing_end, limit_totals, scale_rewards
 from .zero_variance import RL_ZVP
 
 __all__ = [
@@ -81,6 +82,7 @@ __all__ = [
     "bradley_terry_loss",
     "bt_margin_target",
     "centre_penalty",
+    "charge_missing_end",
     "check_kl",
     "check_policy_loss",
     "clip_fractions",
@@ -98,6 +100,7 @@ __all__ = [
     "kl_estimate",
     "kl_loss",
     "lagrangian",
+    "limit_totals",
     "masked_mean",
     "masked_var",
     "measure_kl",
@@ -106,8 +109,10 @@ __all__ = [
     "policy_loss",
     "refill",
     "refusal",
+    "scale_rewards",
     "segment_ends",
     "trl_divergence",
+    "value_clip_fraction",
     "value_loss",
     "whiten",
 ]

@@ -10,7 +10,7 @@ from .masked import masked_mean
 from .reinforce import Whitened, check_share, whiten_over
 from .rollouts import Estimator, Rollouts
 
-__all__ = ["GAE", "gae", "gae_returns", "value_loss"]
+__all__ = ["GAE", "gae", "gae_returns", "value_clip_fraction", "value_loss"]
 
 
 def gae(rollouts: Rollouts, *, gamma: float = 1.0, lam: float = 0.95, whitened: Whitened = "none") -> Tensor:
@@ -55,7 +55,13 @@ def _advantages(rollouts: Rollouts, gamma: float, lam: float) -> Tensor:
 
 
 def value_loss(
-    values: Tensor, old_values: Tensor, returns: Tensor, mask: Tensor, *, clip: float | None = 0.2
+    values: Tensor,
+    old_values: Tensor,
+    returns: Tensor,
+    mask: Tensor,
+    *,
+    clip: float | None = 0.2,
+    count: Tensor | float | None = None,
 ) -> Tensor:
     """Half the squared error of a critic, a scalar; with ``clip`` the worse of it and that of the clipped value.
 
@@ -63,15 +69,25 @@ def value_loss(
 
         L = 1/2 mean over tokens of max((V - ret)^2, (clip(V, V_old - clip, V_old + clip) - ret)^2)
 
-    All are (B, T); ``old_values`` are those that the advantages were computed with. Give ``mask`` without the rows that
-    have no returns. Paper: PPO (1707.06347).
+    All are of one shape, (B, T) or with one more dimension for several values of each token; ``old_values`` are those
+    that the advantages were computed with. Give ``mask`` without the rows that have no returns. ``count`` is the number
+    of tokens of the whole batch where these are a part of it; the parts' losses then add up to that of the whole.
+
+    Paper: PPO (1707.06347).
     """
     value, old, target = (torch.where(mask.bool(), each, 0.0) for each in (values, old_values, returns))
     error = (value - target) ** 2
     if clip is not None:
         near_old = old + (value - old).clamp(-clip, clip)
         error = torch.maximum(error, (near_old - target) ** 2)
-    return 0.5 * masked_mean(error, mask)
+    return 0.5 * (masked_mean(error, mask) if count is None else torch.where(mask.bool(), error, 0.0).sum() / count)
+
+
+def value_clip_fraction(values: Tensor, old_values: Tensor, mask: Tensor, clip: float | None) -> Tensor:
+    """Share of tokens whose value has moved further from its old one than ``clip``."""
+    if clip is None:
+        return torch.zeros((), device=values.device)
+    return masked_mean(((values - old_values).abs() > clip).to(values.dtype), mask)
 
 
 GAE = Estimator("gae", gae, needs=frozenset({"values"}), returns=gae_returns)

@@ -23,6 +23,7 @@ from honewise.errors import UserError, near
 
 from .grouped import present
 from .rollouts import Rollouts
+from .shaping import with_component
 
 __all__ = ["KL_ESTIMATORS", "KlEstimator", "KlPlace", "add_kl_reward", "check_kl", "kl_estimate", "kl_loss"]
 
@@ -97,17 +98,7 @@ def add_kl_reward(
     rows = present(rollouts).any(0)
     kl = kl_estimate(rollouts.old_logps, rollouts.ref_logps, kind, clamp=clamp).detach().to(rollouts.rewards)
     charge = torch.where(rollouts.mask.bool() & rows.unsqueeze(-1), -coefficient * kl, 0.0)
-    changed = {
-        "rewards": torch.cat([rollouts.rewards, charge.unsqueeze(0)]),
-        "scored": torch.cat([rollouts.scored.bool(), rows.unsqueeze(0)]),
-    }
-    if rollouts.greedy is not None:
-        changed["greedy"] = torch.cat([rollouts.greedy, torch.full_like(rollouts.greedy[:1], torch.nan)])
-    if rollouts.weights is not None:
-        changed["weights"] = torch.cat([rollouts.weights, torch.ones_like(rollouts.weights[:1])])
-    if rollouts.steps is not None:
-        changed["steps"] = torch.cat([rollouts.steps, torch.zeros_like(rollouts.steps[:1])])
-    return replace(rollouts, **changed, kl=len(rollouts.rewards))
+    return replace(with_component(rollouts, charge, rows), kl=len(rollouts.rewards))
 
 
 def kl_loss(logps: Tensor, ref_logps: Tensor, old_logps: Tensor, mask: Tensor, kind: KlEstimator = "k3") -> Tensor:

@@ -34,12 +34,14 @@ __all__ = [
 RatioLevel = Literal["token", "sequence", "sequence_token"]
 RATIO_LEVELS = ("token", "sequence", "sequence_token")
 
-_THROUGH_RATIO = ("ppo", "grpo", "dr_grpo", "dapo", "bnpo", "sapo", "luspo")
+CLIPPED = ("ppo", "grpo", "dr_grpo", "dapo", "bnpo")
+"""PPO's clipped loss, averaged in one way or another."""
+_THROUGH_RATIO = (*CLIPPED, "sapo", "luspo")
 """Their gradient passes through the ratio, so that one ratio for a completion shares it out evenly."""
 _WEIGHTING = ("cispo", "vespo")
 """Here the ratio is a weight without a gradient, and each token's log-probability has its own."""
 LOSSES = (*_THROUGH_RATIO, *_WEIGHTING)
-"""``ppo`` is ``policy_loss``; the others are TRL's ``loss_type``."""
+"""``ppo`` is ``policy_loss``; the others are TRL's ``loss_type``. ``sequence_token`` is not TRL's."""
 
 
 def importance_ratio(logps: Tensor, old_logps: Tensor, mask: Tensor, level: RatioLevel = "token") -> Tensor:
@@ -156,8 +158,8 @@ def refusal(loss: str, level: str, *, dense: bool) -> str | None:
         raise UserError(f"loss {loss!r}{near(str(loss), LOSSES)}")
     if level not in RATIO_LEVELS:
         raise UserError(f"importance ratio {level!r}{near(str(level), RATIO_LEVELS)}")
-    if level == "sequence_token" and loss != "ppo":
-        return f"{loss!r} is TRL's and has ratios for a token or a sequence only; 'sequence_token' goes with 'ppo'"
+    if level == "sequence_token" and loss not in CLIPPED:
+        return f"{loss!r} has ratios for a token or a sequence only; 'sequence_token' goes with {', '.join(CLIPPED)}"
     if loss == "luspo" and level != "sequence":
         return "'luspo' weighs whole completions by their length; it needs the ratio of a sequence"
     if loss == "vespo" and level != "token":
@@ -165,7 +167,7 @@ def refusal(loss: str, level: str, *, dense: bool) -> str | None:
     if level == "sequence" and dense and loss in _THROUGH_RATIO:
         return (
             "one ratio for all tokens of a completion leaves of their advantages only the mean, which erases where"
-            " credit was earned; use 'token', or 'sequence_token' with 'ppo'"
+            " credit was earned; use 'token', or 'sequence_token' with a clipped loss"
         )
     return None
 

@@ -20,9 +20,10 @@ def register_domains(register: Callable[..., None]) -> None:
 
 @hookimpl
 def register_rewards(register: Callable[..., None]) -> None:
+    from honewise.judges import judged
     from honewise.rewards import length, repetition, script
 
-    for general in (length, repetition, script):
+    for general in (length, repetition, script, judged):
         register(general)
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
 
@@ -17,15 +18,20 @@ from honewise.scoring.functions import find
 from honewise.scoring.outcome import Outcome, checked, failed
 
 from .findings import describe
-from .probes import SIZES, texts
+from .hostile import hostile
+from .probes import MEGABYTE, SIZES, texts
+from .watch import watched
 
-__all__ = ["Bench", "Probe", "RecordingJudge", "canonical", "make_bench", "outcome"]
+__all__ = ["Bench", "Probe", "RecordingJudge", "canonical", "make_bench", "outcome", "said", "waited"]
 
 GOLD_TASKS = 24
 """Sample tasks whose gold completion is scored."""
 PROBE_TASKS = 2
 """Sample tasks, of each split, on which all the odd texts are tried."""
 MOST_SAMPLES = 20_000
+PARSER_PATIENCE = 10.0
+"""Seconds that reading one text may take before whoever watches ends it."""
+_MOST_PATIENCE = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +41,33 @@ class Probe:
     task: Task
     completion: Completion
     gold: bool
+    kind: str = ""
+    """Of ``hostile.KINDS``; empty for the gold completion and for texts that are merely odd."""
+    name: str = ""
+    """Which of its kind, on every task."""
 
     @property
     def text(self) -> str:
         return self.completion.text
 
     def __str__(self) -> str:
-        return f"task {self.task.id!r}, {'the gold completion' if self.gold else f'completion {describe(self.text)}'}"
+        if self.gold:
+            return f"task {self.task.id!r}, the gold completion"
+        kind = f" ({self.kind})" if self.kind else ""
+        return f"task {self.task.id!r}, completion{kind} {describe(self.text)}"
+
+
+@dataclass(slots=True)
+class Tally:
+    """What was seen of one reward."""
+
+    seconds: list[float] = field(default_factory=list)
+    """Of each probe alone, in their order."""
+    unsteady: int = 0
+    """Probes that scored otherwise when asked again at once."""
+    out_of_range: int = 0
+    by_order: int = 0
+    """Probes that scored otherwise in a batch, in another order, or in other surroundings."""
 
 
 class RecordingJudge:
@@ -51,7 +77,9 @@ class RecordingJudge:
         self._judge = judge
         self.calls: list[tuple[JudgeTemplate, frozenset[str]]] = []
 
-    async def __call__(self, template: JudgeTemplate, /, *, images: Sequence[str] = (), **slots: str) -> Verdict:
+    async def __call__(
+        self, template: JudgeTemplate, /, *, images: Sequence[str] = (), **slots: str | Sequence[str]
+    ) -> Verdict:
         self.calls.append((template, frozenset(slots)))
         # A judge of a plugin's own tests may know nothing of pictures, and need not where there are none.
         return await (self._judge(template, images=images, **slots) if images else self._judge(template, **slots))
@@ -82,7 +110,15 @@ class Bench:
     """Fields of the domain of a wrong type; they are empty in ``domain``."""
     changed: dict[int, list[Probe]] = field(default_factory=dict)
     """By ``id`` of a reward: probes that its call changed."""
+    thorough: bool = False
+    """Long texts are tried too, and everything on every task."""
+    skipped: Collection[str] = ()
+    """Rewards that cannot be called: they hang, or end the process."""
+    tallies: dict[int, Tally] = field(default_factory=dict)
+    """By ``id`` of a reward."""
     _results: dict[str, list[Any]] = field(default_factory=dict)
+    _frozen: list[str] = field(default_factory=list)
+    """Each probe as text, as the last reward left it."""
 
     @property
     def golds(self) -> list[Probe]:
@@ -94,7 +130,16 @@ class Bench:
 
     def can_run(self, reward: Reward) -> bool:
         """Judges cost money and devices may be absent: rewards on them run only where a judge is given."""
-        return reward.cost != "device" and ("judge" not in reward.arguments or self.judge is not None)
+        usable = reward.cost != "device" and ("judge" not in reward.arguments or self.judge is not None)
+        return usable and reward.name not in self.skipped
+
+    def tally(self, reward: Reward) -> Tally:
+        return self.tallies.setdefault(id(reward), Tally())
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Characters of the growing texts."""
+        return (*SIZES, MEGABYTE) if self.thorough else SIZES
 
     def options(self, reward: Reward) -> Mapping[str, Any]:
         """The options a preset gives the reward: the first set that is not empty."""
@@ -106,11 +151,21 @@ class Bench:
         """What the function returns, or the exception it raises, for each probe alone; computed once."""
         key = f"{id(reward)} {canonical(options)}"
         if key not in self._results:
-            before = [_frozen(probe) for probe in self.probes]
-            self._results[key] = [self.result(reward, probe, options) for probe in self.probes]
-            pairs = zip(self.probes, before, strict=True)
-            self.changed[id(reward)] = [probe for probe, text in pairs if _frozen(probe) != text]
+            before = self._frozen or [_frozen(probe) for probe in self.probes]
+            self._results[key] = self._in_turn(reward, options)
+            self._frozen = [_frozen(probe) for probe in self.probes]
+            pairs = zip(self.probes, before, self._frozen, strict=True)
+            self.changed[id(reward)] = [probe for probe, one, other in pairs if one != other]
         return self._results[key]
+
+    def _in_turn(self, reward: Reward, options: Mapping[str, Any]) -> list[Any]:
+        results, seconds = [], self.tally(reward).seconds
+        seconds.clear()
+        for probe in self.probes:
+            began = time.perf_counter()
+            results.append(self.result(reward, probe, options))
+            seconds.append(time.perf_counter() - began)
+        return results
 
     def result(self, reward: Reward, probe: Probe, options: Mapping[str, Any]) -> Any:
         """What the function returns for one probe, or the exception it raises."""
@@ -125,15 +180,19 @@ class Bench:
         pairs = zip(self.probes, self.results(reward, options), strict=True)
         return [outcome(reward, probe, result) for probe, result in pairs]
 
-    def parsed(self, task: Task, found: Iterable[str], *, gold: bool = False) -> list[Probe]:
+    def parsed(
+        self, task: Task, found: Iterable[str], *, gold: bool = False, kind: str = "", name: str = ""
+    ) -> list[Probe]:
         """The texts as completions of ``task``; those that the parser fails on are left out and reported by `parse`."""
         probes = []
         for text in found:
             try:
-                completion = self.domain.parse(text, task)
+                with watched(f"domain {self.name}", f"reading {describe(text)}", PARSER_PATIENCE):
+                    completion = self.domain.parse(text, task)
                 if isinstance(completion, Completion) and completion.text == text:
                     # Core counts tokens; words come close enough for rewards that look at the length.
-                    probes.append(Probe(task, replace(completion, tokens=len(text.split()) + bool(text)), gold))
+                    read = replace(completion, tokens=len(text.split()) + bool(text))
+                    probes.append(Probe(task, read, gold, kind, name))
             except (Exception, SystemExit):
                 continue
         return probes
@@ -148,10 +207,12 @@ class Bench:
             "judge": self.judge,
         }
         arguments = {name: values[name] for name in reward.arguments}
-        result = reward.fn(**arguments, **options)
-        if inspect.isawaitable(result):
-            result = _awaited(result)
-        return list(result) if reward.batch else [result]
+        what = str(probes[0]) if len(probes) == 1 else f"a batch of {len(probes)}"
+        with watched(f"reward {reward.name}", what, _patience(reward, len(probes))):
+            result = reward.fn(**arguments, **options)
+            if inspect.isawaitable(result):
+                result = waited(result)
+            return list(result) if reward.batch else [result]
 
 
 def make_bench(
@@ -163,11 +224,14 @@ def make_bench(
     judge: Judge | None,
     options: Mapping[str, Any],
     tasks: Sequence[Task] | None,
+    thorough: bool = False,
+    skip: Collection[str] = (),
 ) -> Bench:
     """Read samples, fill in prompts, parse what is to be tried. What the domain raises here shows up in its check."""
     faults = list(_faults(domain))
     bench = Bench(_sound(domain), name, package, host, RecordingJudge(judge) if judge else None, options, tasks)
-    bench.faults = faults
+    bench.faults, bench.thorough, bench.skipped = faults, thorough, skip
+    bench.longest = bench.sizes[-1]
     if tasks is None:
         bench.samples = {split: _take(domain, split) for split in ("train", "held-out")}
         chosen = [task for found in bench.samples.values() for task in found[: GOLD_TASKS // 2]]
@@ -179,11 +243,19 @@ def make_bench(
     for task in bench.tasks:
         gold = bench.gold[task.id]
         bench.probes += bench.parsed(task, [] if gold is None else [gold], gold=True)
-    for task in bench.tasks:
-        if any(task.id == other.id for other in tried if isinstance(other, Task)):
-            gold = bench.gold[task.id] or ""
-            others = [other for key, other in bench.gold.items() if key != task.id and other is not None][:4]
-            bench.probes += bench.parsed(task, [text for text in texts(gold, others, task.id) if text != gold])
+    wanted = {task.id for task in tried if isinstance(task, Task)}
+    chosen = [task for task in bench.tasks if task.id in wanted]
+    for task in chosen:
+        gold = bench.gold[task.id] or ""
+        others = [other for key, other in bench.gold.items() if key != task.id and other is not None][:4]
+        bench.probes += bench.parsed(task, [text for text in texts(gold, others, task.id) if text != gold])
+    every = 1 if thorough else max(len(chosen) // 2, 1)  # else one of each split
+    for task in chosen[::every]:
+        known = {probe.text for probe in bench.probes if probe.task is task and (probe.gold or not probe.text)}
+        long = thorough and task is chosen[0]
+        for each in hostile(domain, task, bench.gold[task.id], thorough=thorough, long=long):
+            if each.text not in known:
+                bench.probes += bench.parsed(task, [each.text], kind=each.kind, name=each.name)
     return bench
 
 
@@ -230,7 +302,13 @@ def _sound(domain: Domain) -> Domain:
     return replace(domain, **changes)
 
 
-def _awaited(result: Awaitable[Any]) -> Any:
+def _patience(reward: Reward, count: int) -> float:
+    """Seconds after which whoever watches may end a call: well beyond the deadline, since machines are busy."""
+    seconds = reward.deadline if isinstance(reward.deadline, int | float) and reward.deadline > 0 else 1.0
+    return min(1.0 + 3 * seconds * (1 + (count - 1) / 20), max(_MOST_PATIENCE, 4 * seconds))
+
+
+def waited(result: Awaitable[Any]) -> Any:
     """The value of an awaitable, also where this thread runs an event loop already, as notebooks do."""
 
     async def wait() -> Any:
@@ -251,8 +329,15 @@ def outcome(reward: Reward, probe: Probe, result: Any) -> Outcome:
     return checked(reward.name, reward, result, probe.text)
 
 
+def said(found: Outcome) -> str:
+    """An outcome, short."""
+    return "unscored" if found.unscored is not None else f"{found.value:g}"
+
+
 def _frozen(probe: Probe) -> str:
-    return canonical([asdict(probe.task), asdict(probe.completion)])
+    task, read = probe.task, probe.completion
+    parts = (task.id, task.inputs, task.reference, task.images, task.meta, task.prompt)
+    return canonical([*parts, read.text, read.answer, read.pieces, read.tokens, read.truncated, read.segments])
 
 
 def canonical(value: Any) -> str:

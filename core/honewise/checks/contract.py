@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from honewise.contracts import Domain, Judge, Reward, Task
 from honewise.host import PluginHost, get_host
 
-from .bench import make_bench
+from .bench import Bench, make_bench
 from .findings import Finding
 from .judges import judges
 from .reading import reading
@@ -16,7 +16,7 @@ from .structure import structure
 from .workers import workers
 from .worth import metrics, presets, rewards
 
-__all__ = ["check_domain", "check_reward"]
+__all__ = ["check_domain", "check_reward", "checks_of"]
 
 
 def check_domain(
@@ -48,15 +48,18 @@ def check_domain(
     bench = make_bench(
         domain, name, package=package, host=host or get_host(), judge=judge, options=options or {}, tasks=tasks
     )
-    return [
-        *structure(bench),
-        *reading(bench),
-        *rewards(bench, bench.domain.rewards),
-        *presets(bench),
-        *metrics(bench),
-        *judges(bench),
-        *workers(bench),
-    ]
+    return list(checks_of(bench))
+
+
+def checks_of(bench: Bench) -> Iterator[Finding]:
+    """Everything that can be tried on what stands on the bench, one finding after another."""
+    yield from structure(bench)
+    yield from reading(bench)
+    yield from rewards(bench, bench.domain.rewards)
+    yield from presets(bench)
+    yield from metrics(bench)
+    yield from judges(bench)
+    yield from workers(bench)
 
 
 def check_reward(

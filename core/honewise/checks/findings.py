@@ -9,9 +9,13 @@ from typing import Any
 
 from honewise.contracts import Reward
 
+from .watch import watched
+
 __all__ = ["DOMAIN_CHECKS", "PRESET_CHECKS", "REWARD_CHECKS", "Check", "Finding", "judge_reward", "run"]
 
 _SHOWN = 3
+_CHECK_SECONDS = 60.0
+"""After so long without an end to anything, whoever watches may end a check."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +96,12 @@ DOMAIN_CHECKS: Mapping[str, Check] = {
         "each piece is the text at its own position: text[piece.start:piece.end] == piece.text",
         "take the start from the match in the whole text, before stripping or replacing anything",
     ),
+    "parse-eval": Check(
+        "reading never evaluates what the model wrote",
+        "read literals with ast.literal_eval or json.loads, never with eval or exec",
+    ),
     "parse-time": Check(
-        "parsing takes time about linear in the length of the text, up to 100 kB",
+        "parsing takes time about linear in the length of the text, up to 100 kB (in an audit 1 MB)",
         "search with str.find and str.rfind (honewise.rewards.tagged) in place of nested or lazy patterns",
     ),
     "readers": Check(
@@ -130,6 +138,15 @@ REWARD_CHECKS: Mapping[str, Check] = {
         "a completion scores the same alone, in a batch, and in another order",
         "return one result for each completion, in order, that depends on that completion alone",
     ),
+    "state": Check(
+        "its score follows from task and completion: not from what was scored before, the working folder, the "
+        "environment or the state of `random`",
+        "keep nothing between calls but what follows from the arguments, and read no variables and no relative paths",
+    ),
+    "eval": Check(
+        "it never evaluates what the model wrote",
+        "read literals with ast.literal_eval or json.loads; what must run goes through honewise.sandbox",
+    ),
     "gold": Check(
         "no other completion tried scores above the gold one",
         "see why the other completion earns more; a reward for which gold is not best says exempt={'gold': 'why'}",
@@ -139,8 +156,12 @@ REWARD_CHECKS: Mapping[str, Check] = {
         "give the empty completion the least; a reward that cannot says exempt={'empty': 'why'}",
     ),
     "deadline": Check(
-        "it scores 100 kB of text within its deadline",
+        "it scores 100 kB of text (in an audit 1 MB) within its deadline",
         "cut the text first, or use an algorithm whose time is linear in its length",
+    ),
+    "survives": Check(
+        "it comes back from every text tried, and leaves the process alive",
+        "find what makes it hang or crash on that text; what runs model text belongs in honewise.sandbox",
     ),
 }
 """Checks of each reward; ``Reward.exempt`` may name them."""
@@ -154,6 +175,10 @@ PRESET_CHECKS: Mapping[str, Check] = {
         "the empty completion is not correct, and no completion tried has a lower total",
         "let charges take back what was earned, not more; or give the empty completion the least of each reward",
     ),
+    "preset-fooled": Check(
+        "no hostile or degenerate completion is correct",
+        "see what the deciding reward takes for an answer: it must read the answer alone, and compare all of it",
+    ),
     "preset-total": Check(
         "credit in spans and at the end adds up to the total",
         "return finite values of ordinary size",
@@ -166,7 +191,8 @@ _ALL = {**DOMAIN_CHECKS, **REWARD_CHECKS, **PRESET_CHECKS}
 
 def run(check: str, subject: str, problems: Callable[[], Iterable[str]]) -> Finding:
     """Take the problems a check yields, and whatever the domain raises meanwhile, as one finding."""
-    found = _collect(problems)
+    with watched(subject, f"check {check!r}", _CHECK_SECONDS):
+        found = _collect(problems)
     if found:
         return Finding(check, False, subject, found, _ALL[check].fix)
     return Finding(check, True, subject, _ALL[check].promise)

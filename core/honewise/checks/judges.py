@@ -21,12 +21,13 @@ _NO_VERDICTS = ("", "I cannot say.", "\x00", "مرحبا", "{" * 500, "[[[", "<s
 def judges(bench: Bench) -> Iterator[Finding]:
     """Each template that the domain lists or, while its rewards ran, that a judge was asked with."""
     asked = [template for template, _ in bench.judge.calls] if bench.judge else []
-    for template in dict.fromkeys([*bench.domain.judges, *asked]):
+    distinct = {_place(template): template for template in reversed([*bench.domain.judges, *asked])}
+    for template in reversed(distinct.values()):
         yield run("judges", f"judge template {template.file}", functools.partial(_template, bench, template))
 
 
 def _template(bench: Bench, template: JudgeTemplate) -> Iterator[str]:
-    if template not in bench.domain.judges:
+    if _place(template) not in map(_place, bench.domain.judges):
         yield "a reward asks with it, and Domain.judges does not list it"
     home = templates.home_of(template) if template.package else bench.package or templates.home_of(template)
     try:
@@ -36,12 +37,18 @@ def _template(bench: Bench, template: JudgeTemplate) -> Iterator[str]:
     else:
         if not slots:
             yield "it has no {{placeholder}}: the judge would not see the answer"
-        for used in {used for asked, used in (bench.judge.calls if bench.judge else []) if asked == template}:
+        calls = bench.judge.calls if bench.judge else []
+        for used in {used for asked, used in calls if _place(asked) == _place(template)}:
             if missing := sorted(slots - used):
                 yield f"a reward leaves the placeholder {missing[0]!r} empty"
             if unknown := sorted(used - slots):
                 yield f"a reward fills {unknown[0]!r}, for which it has no placeholder"
     yield from _parser(template)
+
+
+def _place(template: JudgeTemplate) -> tuple[str, str]:
+    """A template is its file: protocols ask with one in several forms."""
+    return templates.home_of(template), template.file
 
 
 def _parser(template: JudgeTemplate) -> Iterator[str]:

@@ -6,9 +6,10 @@ import random
 import re
 from collections.abc import Iterator, Sequence
 
-__all__ = ["SIZES", "growing", "texts", "too_slow"]
+__all__ = ["MEGABYTE", "SIZES", "growing", "texts", "too_slow"]
 
 SIZES = (100, 1_000, 10_000, 100_000)
+MEGABYTE = 1_000_000
 
 _ODD = (
     " ",
@@ -52,20 +53,20 @@ def texts(gold: str, others: Sequence[str], seed: str, count: int = 12) -> list[
     return list(dict.fromkeys(found))
 
 
-def growing(gold: str) -> Iterator[tuple[str, list[str]]]:
-    """(name, the same text at each of ``SIZES``) for patterns that make careless parsers slow."""
+def growing(gold: str, sizes: Sequence[int] = SIZES) -> Iterator[tuple[str, list[str]]]:
+    """(name, the same text at each of ``sizes``) for patterns that make careless parsers slow."""
     tags = list(dict.fromkeys(re.findall(r"</?\w{1,20}>|```\w{0,10}|[{\[(]", gold)))[:6]
     units = ["a", " ", "\n", "9", "(", '"', "a b c ", "😀", gold, gold[: len(gold) // 2], *tags]
     for unit in dict.fromkeys(unit for unit in units if unit):
-        yield unit, [(unit * (size // len(unit) + 1))[:size] for size in SIZES]
+        yield unit, [(unit * (size // len(unit) + 1))[:size] for size in sizes]
 
 
-def too_slow(took: float, before: float, limit: float, size: int) -> bool:
+def too_slow(took: float, before: float, limit: float, size: int, largest: int = SIZES[-1]) -> bool:
     """Whether a text of ``size`` took longer than ``limit``, or the next, longer one promises to take five times that.
 
     ``before`` is what the text a tenth as long took. Waiting to see whether it does might take hours.
     """
-    return took > limit or (size < SIZES[-1] and took * took / max(before, limit / 1000) > 5 * limit)
+    return took > limit or (size < largest and took * took / max(before, limit / 1000) > 5 * limit)
 
 
 def _variants(gold: str, rng: random.Random, count: int) -> Iterator[str]:

@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 from honewise.contracts import Completion, Piece, Task
+from honewise.scoring import evaluate
 
 from .bench import Bench
+from .canary import CANARIES, evaluations
 from .findings import Finding, describe, run
+from .hostile import in_form
 from .probes import SIZES, growing, texts, too_slow
 
 __all__ = ["PARSE_SECONDS", "reading"]
@@ -29,6 +33,7 @@ def reading(bench: Bench) -> Iterator[Finding]:
         "gold-form": _gold,
         "parse": _parse,
         "pieces": _pieces,
+        "parse-eval": _parse_eval,
         "parse-time": _parse_time,
     }.items():
         yield run(check, whole, lambda problems=problems: problems(bench))  # type: ignore[misc]
@@ -147,6 +152,15 @@ def _pieces(bench: Bench) -> Iterator[str]:
                 )
 
 
+def _parse_eval(bench: Bench) -> Iterator[str]:
+    for task in bench.tasks[:2]:
+        for canary in CANARIES:
+            for text in (canary, in_form(bench.domain, task, bench.gold[task.id], canary)):
+                with evaluations() as caught, suppress(Exception, SystemExit):
+                    bench.domain.parse(text or canary, task)
+                yield from (f"reading {describe(text)} {how}" for how in dict.fromkeys(caught))
+
+
 def _parse_seconds(bench: Bench, text: str, task: Task) -> float:
     began = time.process_time()
     bench.domain.parse(text, task)
@@ -157,18 +171,19 @@ def _parse_time(bench: Bench) -> Iterator[str]:
     if not bench.tasks:
         return
     task = bench.tasks[0]
-    for unit, sizes in growing(bench.gold[task.id] or ""):
+    for unit, sizes in growing(bench.gold[task.id] or "", bench.sizes):
         before = 0.0
-        for size, text in zip(SIZES, sizes, strict=True):
+        for size, text in zip(bench.sizes, sizes, strict=True):
+            limit = PARSE_SECONDS if size <= SIZES[-1] else evaluate.PARSE_SECONDS
             try:
                 took = _parse_seconds(bench, text, task)
-                if too_slow(took, before, PARSE_SECONDS, size):
+                if too_slow(took, before, limit, size, bench.sizes[-1]):
                     # A collection of garbage may fall into one reading of a text, hardly into both.
                     took = min(took, _parse_seconds(bench, text, task))
             except (Exception, SystemExit) as error:
                 yield f"reading {size:,} characters of {describe(unit)} raised {describe(error)}"
                 break
-            if too_slow(took, before, PARSE_SECONDS, size):
+            if too_slow(took, before, limit, size, bench.sizes[-1]):
                 bench.longest = size // 10
                 yield f"reading {size:,} characters of {describe(unit)} took {took:.2f} s"
                 return

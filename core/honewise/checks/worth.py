@@ -13,10 +13,11 @@ from honewise.errors import JudgeError
 from honewise.scoring.outcome import GATED, Outcome, failed
 from honewise.scoring.rubric import BoundRubric, bind_rubric, scored
 
-from .bench import Bench, Probe, outcome
+from .bench import Bench, Probe, outcome, said
 from .findings import Finding, describe, judge_reward, run
-from .probes import SIZES, growing, too_slow
+from .probes import growing, too_slow
 from .structure import declared, rubric_problems
+from .trust import evaluates, fooled, state
 
 __all__ = ["metrics", "presets", "rewards"]
 
@@ -30,6 +31,8 @@ def rewards(bench: Bench, chosen: Sequence[Reward], *, own: bool = True) -> Iter
     for reward in chosen:
         if any(declared(reward)):
             continue  # its declaration comes first: see the check `rewards`
+        if reward.name in bench.skipped:
+            continue  # reported by whoever had to end it
         if not bench.can_run(reward):
             yield Finding("scored", True, f"reward {reward.name}", f"not run here: it needs a {reward.cost}")
             continue
@@ -37,11 +40,13 @@ def rewards(bench: Bench, chosen: Sequence[Reward], *, own: bool = True) -> Iter
             "scored": _scored,
             "bounds": _bounds,
             "spans": _spans,
+            "eval": evaluates,
         }
         if "judge" not in reward.arguments:  # a judge's verdicts are its own; the reward only passes them on
             checks |= {"deterministic": _deterministic, "gold": _gold, "empty": _empty}
             if reward.batch:
                 checks["batch"] = _batch
+            checks["state"] = state
             if reward.cost == "cpu":
                 checks["deadline"] = _deadline
         for check, problems in checks.items():
@@ -57,6 +62,7 @@ def presets(bench: Bench) -> Iterator[Finding]:
         subject = f"preset {name}"
         yield run("preset-gold", subject, functools.partial(_preset_gold, bench, rubric, rows))
         yield run("preset-empty", subject, functools.partial(_preset_empty, bench, rows))
+        yield run("preset-fooled", subject, functools.partial(fooled, bench, rows))
         yield run("preset-total", subject, functools.partial(_preset_total, rows))
 
 
@@ -84,8 +90,9 @@ def _scored(bench: Bench, reward: Reward) -> Iterator[str]:
 
 
 def _bounds(bench: Bench, reward: Reward) -> Iterator[str]:
-    for probe, result in _pairs(bench, reward):
-        yield from (f"{probe} {problem}" for problem in _outside(reward, result))
+    found = [f"{probe} {problem}" for probe, result in _pairs(bench, reward) for problem in _outside(reward, result)]
+    bench.tally(reward).out_of_range = len(found)
+    yield from found
 
 
 def _outside(reward: Reward, result: Any) -> Iterator[str]:
@@ -112,22 +119,24 @@ def _stray(probe: Probe, result: Any) -> Iterator[str]:
 
 def _deterministic(bench: Bench, reward: Reward) -> Iterator[str]:
     options = bench.options(reward)
-    for probe, result in _pairs(bench, reward):
-        again = bench.result(reward, probe, options)
-        first, second = outcome(reward, probe, result), outcome(reward, probe, again)
-        if first != second:
-            yield f"{probe} scores {_shown(first)}, then {_shown(second)}"
+    found = []
+    for index, (probe, result) in enumerate(_pairs(bench, reward)):
+        first = outcome(reward, probe, result)
+        for _ in range(2 if index % 5 == 0 else 1):  # out of step with whatever repeats itself
+            second = outcome(reward, probe, bench.result(reward, probe, options))
+            if first != second:
+                found.append(f"{probe} scores {said(first)}, then {said(second)}")
+                break
+    bench.tally(reward).unsteady = len(found)
+    yield from found
     yield from (f"its call changes {probe}, or the task" for probe in bench.changed[id(reward)])
-
-
-def _shown(found: Outcome) -> str:
-    return "unscored" if found.unscored is not None else f"{found.value:g}"
 
 
 def _batch(bench: Bench, reward: Reward) -> Iterator[str]:
     options = bench.options(reward)
     alone = bench.outcomes(reward, options)
     every = range(len(bench.probes))
+    found: dict[int, str] = {}
     for indices, how in ((list(every), "in a batch"), (list(reversed(every)), "in another order")):
         probes = [bench.probes[index] for index in indices]
         results = bench.raw(reward, probes, options) if probes else []
@@ -137,7 +146,9 @@ def _batch(bench: Bench, reward: Reward) -> Iterator[str]:
         for index, probe, result in zip(indices, probes, results, strict=True):
             together = outcome(reward, probe, result)
             if together != alone[index]:
-                yield f"{probe} scores {_shown(alone[index])} alone and {_shown(together)} {how}"
+                found.setdefault(index, f"{probe} scores {said(alone[index])} alone and {said(together)} {how}")
+    bench.tally(reward).by_order = len(found)
+    yield from found.values()
 
 
 def _gold(bench: Bench, reward: Reward) -> Iterator[str]:
@@ -174,10 +185,14 @@ def _deadline(bench: Bench, reward: Reward) -> Iterator[str]:
     if not bench.golds:
         return
     gold, options = bench.golds[0], bench.options(reward)
-    kinds = [(unit, sizes) for unit, sizes in growing(gold.text) if unit in ("a", "(", "a b c ") or len(unit) > 6]
+    kinds = [
+        (unit, sizes)
+        for unit, sizes in growing(gold.text, bench.sizes)
+        if unit in ("a", "(", "a b c ") or len(unit) > 6
+    ]
     for unit, sizes in kinds[:_LONG]:
         before = 0.0
-        for size, text in zip(SIZES, sizes, strict=True):
+        for size, text in zip(bench.sizes, sizes, strict=True):
             probes = bench.parsed(gold.task, [text]) if size <= bench.longest else []
             if not probes:
                 break
@@ -189,7 +204,7 @@ def _deadline(bench: Bench, reward: Reward) -> Iterator[str]:
                 if not any(isinstance(short, Exception | SystemExit) for short in bench.results(reward, options)):
                     yield f"{what} are unscored: raised {describe(result)}"
                 break
-            if too_slow(took, before, reward.deadline, size):
+            if too_slow(took, before, reward.deadline, size, bench.sizes[-1]):
                 yield f"{what} take {took:.2f} s; its deadline is {reward.deadline:g} s"
                 break
             before = took

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from importlib import import_module
 from typing import Annotated, Any
@@ -18,10 +19,12 @@ COMMANDS = (
     "recipe",
     "run",
     "report",
+    "compare",
     "eval",
     "tasks",
     "score",
     "judge",
+    "audit",
     "rewards",
     "new",
     "plugins",
@@ -96,8 +99,13 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _say(error: Exception) -> None:
+    from honewise.runs.processes import place
+
     from .terminal import clean
 
+    with contextlib.suppress(UserError):
+        if not place().first:
+            return  # the first of the processes that do this together says it
     print(f"error: {clean(str(error))}", file=sys.stderr)
 
 

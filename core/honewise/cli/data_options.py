@@ -20,7 +20,7 @@ from .terminal import note
 
 if TYPE_CHECKING:
     from honewise.clients import CallRecord
-    from honewise.judges import TemplateJudge
+    from honewise.judges import Panel, TemplateJudge
 
 __all__ = [
     "DataPath",
@@ -81,7 +81,7 @@ def can_be_written(out: str | Path) -> None:
 
 
 @contextlib.contextmanager
-def judging(file: Path | None) -> Iterator[TemplateJudge | None]:
+def judging(file: Path | None) -> Iterator[TemplateJudge | Panel | None]:
     """The judge that a file describes, open; None without a file."""
     if file is None:
         yield None

@@ -12,7 +12,7 @@ from dataclasses import asdict
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -23,6 +23,9 @@ from honewise.host import PluginHost, PluginRecord, get_host
 from .data_options import Notes
 from .plugins import load_each, table
 from .terminal import clean, print_json, show
+
+if TYPE_CHECKING:
+    from honewise.judges import TemplateJudge
 
 __all__ = ["attach"]
 
@@ -83,26 +86,36 @@ def doctor(
 
 
 def _ask_judge(file: Path) -> dict[str, Any]:
-    """One short question, past the cache: whether the judge answers, and how fast."""
+    """One short question to each judge, past the cache: whether it answers, and how fast."""
     from honewise.api import load_judge
-    from honewise.clients import Request
 
     with load_judge(file, progress=Notes()) as judge:
-        model, seconds = judge.client.backend.model, judge.client.patience.timeout
-        question = Request(({"role": "user", "content": "Reply with the word ready."},), max_tokens=16)
+        told = {name: _ask_member(member) for name, member in judge.members.items()}
+    if len(told) == 1:
+        return next(iter(told.values()))
+    said = "; ".join(f"{name} ({each['model']}) {each['said']}" for name, each in told.items())
+    ok = all(each["ok"] for each in told.values())
+    return {"model": f"panel of {len(told)}", "ok": ok, "said": said, "panel": told}
 
-        async def ask() -> str:
-            began = time.perf_counter()
-            try:
-                reply = await judge.client.backend.complete(question, seconds)
-            finally:
-                await judge.aclose()
-            return f"answers in {time.perf_counter() - began:.2f} s: {reply.text.strip()[:60]!r}"
 
+def _ask_member(judge: TemplateJudge) -> dict[str, Any]:
+    from honewise.clients import Request
+
+    model, seconds = judge.client.backend.model, judge.client.patience.timeout
+    question = Request(({"role": "user", "content": "Reply with the word ready."},), max_tokens=16)
+
+    async def ask() -> str:
+        began = time.perf_counter()
         try:
-            return {"model": model, "ok": True, "said": asyncio.run(ask())}
-        except JudgeError as error:
-            return {"model": model, "ok": False, "said": f"does not answer: {error}"}
+            reply = await judge.client.backend.complete(question, seconds)
+        finally:
+            await judge.aclose()
+        return f"answers in {time.perf_counter() - began:.2f} s: {reply.text.strip()[:60]!r}"
+
+    try:
+        return {"model": model, "ok": True, "said": asyncio.run(ask())}
+    except JudgeError as error:
+        return {"model": model, "ok": False, "said": f"does not answer: {error}"}
 
 
 def _python_sandbox() -> dict[str, Any]:

@@ -59,25 +59,34 @@ def ask(
         raise UserError(f"--template {template}: cannot be read ({error})") from error
     values = dict(_slot(each) for each in slots or ())
     with load_judge(judge, progress=Notes()) as asked:
-        prompt, reply, record = asyncio.run(_ask(asked, template, text, values, image or []))
+        told = {
+            name: asyncio.run(_ask(member, template, text, values, image or []))
+            for name, member in asked.members.items()
+        }
     if as_json:
-        print_json(
-            {
-                "prompt": prompt,
-                "reply": reply.text,
-                "truncated": reply.truncated,
-                "source": record.source,
-                "attempts": record.attempts,
-                "prompt_tokens": reply.prompt_tokens,
-                "tokens": reply.tokens,
-                "cost": record.cost,
-                "seconds": record.seconds,
-            }
-        )
+        rows = {name: _told(*each) for name, each in told.items()}
+        print_json(rows if len(rows) > 1 else next(iter(rows.values())))
         return
-    show(reply.text)
-    cut = ", cut off at max_tokens" if reply.truncated else ""
-    note(f"{record.source}: {reply.prompt_tokens} + {reply.tokens} tokens{cut}, {record.seconds:.2f} s")
+    for name, (_, reply, record) in told.items():
+        if len(told) > 1:
+            note(f"{name}:")
+        show(reply.text)
+        cut = ", cut off at max_tokens" if reply.truncated else ""
+        note(f"{record.source}: {reply.prompt_tokens} + {reply.tokens} tokens{cut}, {record.seconds:.2f} s")
+
+
+def _told(prompt: str, reply: Generation, record: CallRecord) -> dict[str, Any]:
+    return {
+        "prompt": prompt,
+        "reply": reply.text,
+        "truncated": reply.truncated,
+        "source": record.source,
+        "attempts": record.attempts,
+        "prompt_tokens": reply.prompt_tokens,
+        "tokens": reply.tokens,
+        "cost": record.cost,
+        "seconds": record.seconds,
+    }
 
 
 async def _ask(

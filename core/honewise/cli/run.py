@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 import shlex
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,9 +11,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from honewise.errors import BudgetExceeded, JudgeBudgetExceeded, UnscoredBudgetExceeded, UserError
-from honewise.progress import Progress
-from honewise.recipes.judging import JudgeSpec
-from honewise.recipes.schema import EvaluateStage, PolicySpec, Recipe, RlStage, SftStage
+from honewise.progress import Progress, Silent
+from honewise.recipes.judging import JudgeSpec, MemberSpec
+from honewise.recipes.schema import (
+    DpoStage,
+    EvaluateStage,
+    PairsStage,
+    PolicySpec,
+    Recipe,
+    ReviseStage,
+    RewardModelStage,
+    RlStage,
+    SftStage,
+)
+from honewise.recipes.sections import TrainingStage
+from honewise.runs.processes import place
 
 from .terminal import TerminalProgress, note, number, print_table, show
 
@@ -47,27 +60,33 @@ def run(
 ) -> None:
     """Run a recipe: train, evaluate, report.
 
+    Its stages are done in order, each of one kind: sft, pairs, dpo, reward-model, rl, evaluate. Every key of them is in
+    the schema, honewise recipe --schema.
+
     All of the recipe is checked before anything begins. The run stands in runs/NAME; a finished name gets -2, and
     nothing is overwritten. Ctrl-C saves a checkpoint; --resume goes on from it as if nothing had happened.
+
+    Under accelerate launch or torchrun, several processes do the run together and the first one speaks.
     """
     from honewise.models.threads import share_cores
 
     share_cores()
     from honewise.stages.runner import execute, resolve
 
-    changes = overrides or []
-    progress = RewardTable(TerminalProgress())
+    changes, first = overrides or [], place().first
+    progress: Progress = RewardTable(TerminalProgress()) if first else Silent()
     materials = resolve(recipe, changes, progress=progress)
     if dry_run:
-        _plan(materials)
+        if first:
+            _plan(materials)
         return
     command = shlex.join(["honewise", "run", recipe, *changes])
     try:
         finished = execute(materials, resume=resume, progress=progress, command=command)
     except (KeyboardInterrupt, BudgetExceeded) as stop:
         progress.done()
-        why = _STOPPED[type(stop)]
-        note(f"{why}. To go on from the last checkpoint:\n  {command} --resume")
+        if first:
+            note(f"{_STOPPED[type(stop)]}. To go on from the last checkpoint:\n  {command} --resume")
         raise
     except UserError:
         raise
@@ -76,7 +95,8 @@ def run(
         note(f"failed. Once the cause is gone, this goes on from the last checkpoint:\n  {command} --resume")
         raise
     with finished:
-        _summary(finished)
+        if first:
+            _summary(finished)
 
 
 class RewardTable:
@@ -93,12 +113,12 @@ class RewardTable:
 
     def advance(self, count: int = 1, **numbers: float) -> None:
         self._count += count
-        rewards = {_short(name): value for name, value in numbers.items() if name.startswith("rewards/")}
         shown = {n.replace("/", " "): value for n, value in numbers.items() if "/" not in n or n in _JUDGED}
         self._progress.advance(count, **shown)
-        if rewards and self._count // self._every != self._said:
+        columns = _columns(numbers)
+        if columns and self._count // self._every != self._said:
             self._said = self._count // self._every
-            self._line({"total": numbers.get("reward", float("nan")), **rewards})
+            self._line(columns)
 
     def note(self, line: str) -> None:
         self._progress.note(line)
@@ -114,14 +134,25 @@ class RewardTable:
         self._progress.note("  ".join([f"{self._count:6d}", *cells]))
 
 
-def _short(name: str) -> str:
-    return name.removeprefix("rewards/").removesuffix("/mean")
+def _columns(numbers: Mapping[str, float]) -> dict[str, float]:
+    """What a line of the table shows: of completions their rewards, of pairs how well they are told apart."""
+    if "rewards/margins" in numbers:
+        numbers = {
+            **numbers,
+            "margin": numbers["rewards/margins"],
+            "accuracy": numbers.get("rewards/accuracies", math.nan),
+        }
+    if "margin" in numbers and "accuracy" in numbers:
+        return {name: numbers.get(name, math.nan) for name in ("loss", "margin", "accuracy")}
+    means = {name: value for name, value in numbers.items() if name.startswith("rewards/")}
+    rewards = {name.removeprefix("rewards/").removesuffix("/mean"): value for name, value in means.items()}
+    return {"total": numbers.get("reward", math.nan), **rewards} if rewards else {}
 
 
 def _plan(materials: Materials) -> None:
     recipe, rubric = materials.recipe, materials.scorer.rubric
     show(f"{recipe.name}: a run in {recipe.runs_dir}/, nothing has been done yet")
-    given = any(isinstance(stage, SftStage | RlStage) and stage.trainer for stage in recipe.stages.values())
+    given = any(isinstance(stage, TrainingStage) and stage.trainer for stage in recipe.stages.values())
     if given and importlib.util.find_spec("trl") is None:
         note("trainer: not checked, because TRL is not installed; run: pip install 'honewise[train]'")
     rows = [
@@ -149,22 +180,64 @@ def _what(recipe: Recipe, name: str) -> str:
     stage = recipe.stages[name]
     if isinstance(stage, SftStage):
         shown = "all demonstrations" if stage.demonstrations is None else f"{stage.demonstrations} demonstrations"
+        if stage.on != "gold":
+            author = stage.of or "the last policy"
+            stored = isinstance(recipe.stages.get(author), PairsStage)
+            best = f"the best of {author}" if stored else f"the best of {stage.n or 8} of {author}"
+            shown = best if stage.on == "best" else f"answers of {author}"
         length = [f"{stage.steps} steps"] if stage.steps else []
         if stage.seconds is not None:
             length.append(stage.seconds if isinstance(stage.seconds, str) else f"{stage.seconds:g} s")
         text = f"{shown}, {', at most '.join(length)} of {stage.batch}"
     elif isinstance(stage, RlStage):
         text = f"{stage.algorithm}, {stage.estimator}, {stage.steps} steps of {stage.prompts} prompts x {stage.samples}"
-    else:
+    elif isinstance(stage, EvaluateStage):
         return _measured(stage)
+    elif isinstance(stage, PairsStage):
+        return _paired(stage)
+    elif isinstance(stage, ReviseStage):
+        return f"{stage.of or 'the last policy'}: {stage.rounds} rounds by {stage.constitution}"
+    else:
+        text = _on_pairs(stage)
     options = _options(stage.trainer)
     return ", ".join(part for part in (text, f"from {stage.from_}" if stage.from_ else "", options) if part)
+
+
+def _paired(stage: PairsStage) -> str:
+    sources = [next(f"{key} {value}" for key, value in source.model_dump(exclude_none=True).items())
+               for source in stage.sources.values()] or ["the last policy"]  # fmt: skip
+    sampled = f"{stage.samples} samples at {stage.temperature:g}, " if _samples(stage) else ""
+    return f"{', '.join(sources)}: {sampled}{stage.rule} by {stage.by}"
+
+
+def _samples(stage: PairsStage) -> bool:
+    return not stage.sources or any(source.policy is not None for source in stage.sources.values())
+
+
+def _on_pairs(stage: DpoStage | RewardModelStage) -> str:
+    """A stage that learns from pairs."""
+    if isinstance(stage, RewardModelStage):
+        what: str = stage.loss
+    else:
+        what = "+".join(stage.losses) + f", beta {stage.beta:g}"
+        if stage.rounds is not None:
+            return f"{what}, {stage.rounds.count} rounds of {stage.steps} steps of {stage.batch} pairs of its own"
+    seconds = getattr(stage, "seconds", None)
+    epochs = stage.epochs or 1
+    length = f"{stage.steps} steps" if stage.steps else f"{epochs:g} epoch{'s' if epochs != 1 else ''}"
+    if seconds is not None and not stage.steps:
+        length = seconds if isinstance(seconds, str) else f"{seconds:g} s"
+    return f"{what}, {length} of {stage.batch} pairs" + (f" of {stage.pairs}" if stage.pairs else "")
 
 
 def _measured(stage: EvaluateStage) -> str:
     of = ", ".join(stage.of) if stage.of else "every policy"
     sampled = f", and {stage.samples} samples at {stage.temperature:g}" if stage.samples else ""
-    controls = "".join(f"; control: {each.of} at {each.temperature:g}" for each in stage.controls)
+    controls = "".join(
+        f"; control: {each.of} at {each.temperature:g}"
+        + (f", best of {each.best_of} by {each.by}" if each.best_of else "")
+        for each in stage.controls
+    )
     return f"{of}: greedy{sampled}{controls}"
 
 
@@ -181,10 +254,17 @@ def _weight(weight: float | Mapping[int, float]) -> str:
 def _judge(spec: JudgeSpec | None) -> str:
     if spec is None:
         return "none"
-    local = "" if spec.local is None else str(spec.local.path or spec.local.hub)
-    who = f"{spec.model} at {spec.url}" if spec.url else local or "the policy with its adapter off"
+    who = _member(spec)
+    if spec.panel is not None:
+        members = ", ".join(f"{name} ({_member(member)})" for name, member in spec.panel.items())
+        who = f"{members}; by {spec.vote.rule}, rankings by {spec.vote.ranking}"
     limits = [f"{value:g} {name}" for name, value in spec.budget.model_dump(exclude_none=True).items()]
     return who + (f", at most {' and '.join(limits)}" if limits else "")
+
+
+def _member(spec: MemberSpec) -> str:
+    local = "" if spec.local is None else str(spec.local.path or spec.local.hub)
+    return f"{spec.model} at {spec.url}" if spec.url else local or "the policy with its adapter off"
 
 
 def _policy(spec: PolicySpec) -> str:
@@ -217,7 +297,7 @@ def _summary(run: Run) -> None:
 def _report(run: Run) -> None:
     from honewise import report
 
-    page = report.write(run)
+    page = report.end(run, TerminalProgress())
     show()
     show(f"report: {page}")
     show(f"card:   {run.path / 'card.md'}")

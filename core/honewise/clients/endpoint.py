@@ -7,6 +7,7 @@ import contextlib
 import hashlib
 import json
 import os
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -91,11 +92,21 @@ class Endpoint:
 
     async def complete(self, request: Request, seconds: float) -> Generation:
         """One answer; an attempt may take ``seconds``. Raises ``CallFailed``."""
-        wanted = self._wanted(request)
-        if all(self._can[feature] is not None for feature in wanted):
-            return await self._send(request, wanted, seconds)
-        async with self._sessions.here().probing:  # one call finds out what is refused; the others wait for it
-            return await self._find_out(request, seconds)
+        give_up = time.monotonic() + seconds
+        if self._unknown(request):
+            # One call finds out what is refused; the others wait for that, and are then sent side by side.
+            probing = self._sessions.here().probing
+            try:
+                async with asyncio.timeout(seconds):
+                    await probing.acquire()
+            except TimeoutError as error:
+                raise self._failure(error, seconds) from None
+            try:
+                if self._unknown(request):
+                    return await self._find_out(request, _left(give_up))
+            finally:
+                probing.release()
+        return await self._send(request, self._wanted(request), _left(give_up))
 
     async def aclose(self) -> None:
         """Close the connections of the running event loop; the next call opens new ones."""
@@ -118,6 +129,10 @@ class Endpoint:
         with contextlib.suppress(ValueError, AttributeError, KeyError, TypeError):
             return [str(each["id"]) for each in json.loads(body)["data"]]
         return []
+
+    def _unknown(self, request: Request) -> list[Feature]:
+        """What is wanted, and may be refused for all that is known."""
+        return [feature for feature in self._wanted(request) if self._can[feature] is None]
 
     def _wanted(self, request: Request) -> list[Feature]:
         wanted: list[Feature] = []
@@ -230,6 +245,10 @@ class Endpoint:
             why = self._clean(str(cause)) or type(cause).__name__
             return CallFailed(f"{self.url} cannot be reached: {why}", transient=True, down=True)
         return CallFailed(f"{type(error).__name__}: {self._clean(str(error))}"[:500])
+
+
+def _left(until: float) -> float:
+    return max(until - time.monotonic(), 0.01)
 
 
 def _message(body: object) -> str:

@@ -19,6 +19,8 @@ _OVERLOADED = frozenset({429, 503, 529})
 _TRANSIENT = frozenset({408, 409, 425, *_OVERLOADED})
 _SHOWN = 300
 _LONGEST = 16 << 20
+_MOST_TOKENS = 1 << 40
+"""What is more is no count, and would fit no store."""
 
 
 def read_reply(body: bytes, prompt: str = "") -> Generation:
@@ -119,12 +121,17 @@ def _text(content: object) -> str:
         content = "".join(part for part in parts if isinstance(part, str))
     if not isinstance(content, str):
         raise _odd(f"a reply that is {type(content).__name__}, not text")
-    return content.encode("utf-8", "replace").decode("utf-8")  # lone surrogates, which JSON may carry, fit no store
+    return _storable(content)
+
+
+def _storable(text: str) -> str:
+    """Without lone surrogates, which JSON may carry and no store takes."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _count(usage: object, name: str, text: str) -> int:
     value = usage.get(name) if isinstance(usage, Mapping) else None
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST_TOKENS:
         return value
     return -(-len(text.encode("utf-8", "replace")) // 4)
 
@@ -137,9 +144,9 @@ def _logprobs(choice: Mapping[str, Any]) -> tuple[TokenChoice, ...]:
     try:
         return tuple(
             TokenChoice(
-                str(each["token"]),
+                _storable(str(each["token"])),
                 float(each["logprob"]),
-                tuple((str(top["token"]), float(top["logprob"])) for top in each.get("top_logprobs") or ()),
+                tuple((_storable(str(top["token"])), float(top["logprob"])) for top in each.get("top_logprobs") or ()),
             )
             for each in content
         )

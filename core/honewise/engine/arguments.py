@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import os
 import typing
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any, Literal
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
-from trl import GRPOConfig, SFTConfig
+from trl import DPOConfig, GRPOConfig, RewardConfig, SFTConfig
 
 from honewise.errors import Problem, UserError, near
 from honewise.models.policy import quiet
 
-__all__ = ["Kind", "check", "configure", "convert"]
+__all__ = ["DIVERGING", "DPO_LOSSES", "Kind", "check", "check_losses", "configure", "convert", "on_device"]
 
-Kind = Literal["sft", "grpo"]
+Kind = Literal["sft", "grpo", "dpo", "reward"]
 
-_CONFIGS: Mapping[str, type[Any]] = {"sft": SFTConfig, "grpo": GRPOConfig}
+_CONFIGS: Mapping[str, type[Any]] = {"sft": SFTConfig, "grpo": GRPOConfig, "dpo": DPOConfig, "reward": RewardConfig}
 
 _RECIPE = {
     "output_dir": "checkpoints stand in the run's folder",
@@ -54,11 +56,28 @@ _STAGE: Mapping[str, Mapping[str, str]] = {
         "dataset_text_field": "demonstrations are prompts with completions",
         "packing": "demonstrations are not packed",
     },
+    "dpo": {
+        "beta": "set the stage's `beta`",
+        "loss_type": "set the stage's `losses`",
+        "loss_weights": "set the stage's `losses`",
+        "label_smoothing": "set the stage's `label_smoothing`",
+        "f_divergence_type": "set the stage's `divergence`",
+        "f_alpha_divergence_coef": "set the stage's `alpha`",
+        "precompute_ref_log_probs": "the reference is asked at each step, so that a run can be resumed exactly",
+        "sync_ref_model": "a reference moves with the stage's `rounds`",
+        "padding_free": "TRL has switched it off",
+        "truncation_mode": "pairs that are too long are left out",
+    },
+    "reward": {
+        "center_rewards_coefficient": "set the stage's `centre`",
+        "chat_template_path": "the tokenizer is the trunk's",
+        "eos_token": "the tokenizer is the trunk's",
+    },
     "grpo": {
         "num_generations": "set the stage's `samples`",
         "num_generations_eval": "add an `evaluate` stage",
         "generation_batch_size": "set the stage's `prompts` and `samples`",
-        "steps_per_generation": "set `per_device_train_batch_size`; what the device cannot hold is accumulated",
+        "steps_per_generation": "set `per_device_train_batch_size` and the stage's `minibatches`",
         "temperature": "set the stage's `temperature`",
         "top_p": "set the stage's `top_p`",
         "scale_rewards": "set the stage's `scale`",
@@ -71,17 +90,41 @@ _CHOICES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "sft": {"loss_type": ("nll", "dft", "chunked_nll")},
     "grpo": {
         "loss_type": ("grpo", "dr_grpo", "dapo", "bnpo", "cispo", "sapo", "luspo", "vespo"),
-        "importance_sampling_level": ("token", "sequence"),
+        "importance_sampling_level": ("token", "sequence", "sequence_token"),
     },
+    "dpo": {},
+    "reward": {},
 }
-"""Words that TRL would only refuse in the first step."""
+"""Words that TRL would only refuse in the first step; ``sequence_token`` is ours."""
+
+DPO_LOSSES = (
+    "sigmoid",
+    "hinge",
+    "ipo",
+    "exo_pair",
+    "nca_pair",
+    "robust",
+    "bco_pair",
+    "sppo_hard",
+    "aot",
+    "aot_unpaired",
+    "apo_zero",
+    "apo_down",
+    "discopop",
+    "sft",
+    "sigmoid_norm",
+)
+"""TRL's ``loss_type`` words of ``DPOConfig``."""
+
+DIVERGING = ("sigmoid", "sigmoid_norm", "hinge", "ipo", "exo_pair", "robust", "discopop", "sft")
+"""Those that TRL gives other divergences than ``reverse_kl``."""
 
 
 def check(kind: Kind, arguments: Mapping[str, Any]) -> list[Problem]:
     """Every fault of a stage's ``trainer:`` mapping; ``Problem.path`` is the argument's name, "" for the whole.
 
-    Names must be fields of TRL's ``SFTConfig`` or ``GRPOConfig`` that the recipe does not set elsewhere, values must
-    convert to the field's type, and the whole must be accepted by TRL.
+    Names must be fields of TRL's configuration that the recipe does not set elsewhere, values must convert to the
+    field's type, and the whole must be accepted by TRL.
     """
     converted, problems = _convert(kind, arguments)
     if problems:
@@ -105,6 +148,38 @@ def configure(kind: Kind, arguments: Mapping[str, Any]) -> Any:
             return _CONFIGS[kind](**arguments)
         except (ValueError, TypeError, ImportError) as error:
             raise UserError(f"trainer: {' '.join(str(error).split())}") from error
+
+
+def check_losses(losses: Any, divergence: Any, label_smoothing: Any) -> list[Problem]:
+    """What TRL would refuse, later, of a ``dpo`` stage's own keys; values of a wrong type are passed over."""
+    named = [losses] if isinstance(losses, str) else losses if isinstance(losses, (list, Mapping)) else ()
+    unknown = [name for name in named if isinstance(name, str) and name not in DPO_LOSSES]
+    problems = [Problem("losses", f"no loss {name!r}{near(name, DPO_LOSSES)}") for name in unknown]
+    rest = [name for name in named if name in DPO_LOSSES and name not in DIVERGING]
+    if divergence not in (None, "reverse_kl") and rest:
+        problems.append(Problem("divergence", f"the loss {rest[0]!r} has reverse_kl only"))
+    if "exo_pair" in named and not label_smoothing:
+        problems.append(Problem("label_smoothing", "the loss 'exo_pair' needs one above 0; its paper takes 1e-3"))
+    return problems
+
+
+def on_device(device: str, kind: Kind, given: Mapping[str, Any], ours: Mapping[str, Any]) -> Any:
+    """The configuration of a stage's trainer: what the stage says, over it what is given, and float32 on a CPU."""
+    made = {
+        "max_length": None,
+        "use_cpu": device == "cpu",
+        "gradient_checkpointing": device != "cpu",
+        "logging_steps": 1,
+        "save_strategy": "steps",
+        "report_to": "none",
+        "disable_tqdm": True,
+        "remove_unused_columns": False,
+        **ours,
+    }
+    if device == "cpu":
+        made |= {"bf16": False, "fp16": False}
+        given = {name: value for name, value in given.items() if name not in ("bf16", "fp16", "tf32")}
+    return configure(kind, made | {name: value for name, value in given.items() if name != "max_length"})
 
 
 def _convert(kind: Kind, arguments: Mapping[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
@@ -167,7 +242,20 @@ def _whole(kind: Kind, converted: Mapping[str, Any]) -> list[Problem]:
     if kind == "grpo":
         stand_in |= {"num_generations": 2, "steps_per_generation": 2}
     try:
-        configure(kind, stand_in | dict(converted))
+        with _alone():
+            configure(kind, stand_in | dict(converted))
     except UserError as error:
         return [Problem("", str(error).removeprefix("trainer: "))]
     return []
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """A configuration object meets the other processes of a launcher as soon as it is made; this one is only looked at,
+    and by the wrong means: it says that it is for a CPU."""
+    names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
+    before = {name: os.environ.pop(name) for name in names if name in os.environ}
+    try:
+        yield
+    finally:
+        os.environ.update(before)

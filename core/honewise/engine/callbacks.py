@@ -21,9 +21,11 @@ from honewise.progress import Progress
 from honewise.runs.rows import RolloutRow
 from honewise.runs.run import StageContext
 
+from .processes import agree
+
 __all__ = ["Interrupt", "SecondsBudget", "StepMark", "StepWriter", "deferred_interrupt"]
 
-_SHOWN = re.compile(r"reward|loss|unscored|rewards/.*/mean|judge/(calls|cost)")
+_SHOWN = re.compile(r"reward|loss|accuracy|margin|unscored|rewards/(margins|accuracies|.*/mean)|judge/(calls|cost)")
 
 
 class StepWriter(TrainerCallback):
@@ -34,18 +36,25 @@ class StepWriter(TrainerCallback):
         ctx: StageContext,
         take_rows: Callable[[], list[RolloutRow]] = list,
         take_calls: Callable[[], list[CallRecord]] = list,
+        take_seconds: Callable[[], dict[str, float]] = dict,
+        *,
+        step_of: Callable[[int], int] = int,
+        prefix: str = "",
     ) -> None:
         self.ctx = ctx
-        self.take_rows, self.take_calls = take_rows, take_calls
+        self.take_rows, self.take_calls, self.take_seconds = take_rows, take_calls, take_seconds
+        self.step_of = step_of  # where an optimizer step stands in the store
+        self.prefix = prefix  # of the names of what is stored
 
     def on_log(
         self, _args: Any, state: TrainerState, _control: Any, logs: dict[str, Any] | None = None, **_: Any
     ) -> None:
         if not state.is_world_process_zero or not logs or "train_runtime" in logs:
             return
-        numbers = {name: float(value) for name, value in logs.items() if _is_number(value)}
+        numbers = {name: float(value) for name, value in logs.items() if _is_number(value)} | self.take_seconds()
+        named = {f"{self.prefix}{name}": value for name, value in numbers.items()}
         rows, calls = self.take_rows(), self.take_calls()
-        self.ctx.store.write_step(self.ctx.stage, state.global_step, numbers, rows, calls)
+        self.ctx.store.write_step(self.ctx.stage, self.step_of(state.global_step), named, rows, calls)
         self.ctx.progress.advance(1, **{n: value for n, value in numbers.items() if _SHOWN.fullmatch(n)})
 
 
@@ -71,7 +80,7 @@ class SecondsBudget(TrainerCallback):
         self._since = time.monotonic()
 
     def on_step_end(self, _args: Any, _state: Any, control: TrainerControl, **_: Any) -> None:
-        if self.spent >= self.seconds:
+        if self.seconds < float("inf") and agree(self.spent >= self.seconds):
             control.should_save = True
             control.should_training_stop = True
 
@@ -102,12 +111,13 @@ class StepMark(TrainerCallback):
 
 
 class Interrupt(TrainerCallback):
-    """After the step in which ``asked`` was set: a checkpoint, and the end of training."""
+    """After the step in which ``asked`` was set, in any of the processes: a checkpoint, and the end of training."""
 
     def __init__(self) -> None:
         self.asked = False
 
     def on_step_end(self, _args: Any, _state: Any, control: TrainerControl, **_: Any) -> None:
+        self.asked = agree(self.asked)
         if self.asked:
             control.should_save = True
             control.should_training_stop = True

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
-from honewise.contracts import Rubric, Scored
+from honewise.contracts import Rubric, Scored, Term
 from honewise.scoring.credit import GroupCredit, credit
 from honewise.scoring.rubric import CAP
 
 from .credit import Decoded, Placement, place
 
-__all__ = ["RolloutBatch", "TokenCredit", "components", "group_credits", "token_credit"]
+__all__ = [
+    "RolloutBatch",
+    "TokenCredit",
+    "components",
+    "cost_credits",
+    "group_credits",
+    "token_credit",
+    "totals_of",
+]
 
 
 @dataclass(slots=True)
@@ -25,9 +33,10 @@ class RolloutBatch:
     scored: list[Scored]
     everyone: list[Scored]
     """Those of all processes, in the sampler's order: ``samples`` consecutive ones answer one prompt."""
-    credit: TokenCredit | None = None
     extra: dict[str, float] = field(default_factory=dict)
     """Numbers for the log."""
+    greedy: list[Scored] = field(default_factory=list)
+    """For each of this process's completions, the greedy one of its prompt; empty where nobody needs it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +61,26 @@ def components(rubric: Rubric) -> tuple[str, ...]:
 def group_credits(scored: Sequence[Scored], rubric: Rubric, samples: int) -> list[GroupCredit]:
     """Credit in characters of every group of ``samples`` consecutive completions."""
     return [credit(scored[start : start + samples], rubric) for start in range(0, len(scored), samples)]
+
+
+def cost_credits(scored: Sequence[Scored], rubric: Rubric, costs: Sequence[str], samples: int) -> list[GroupCredit]:
+    """The same of rewards that are taken as costs: each as it is, whatever its weight in the rubric."""
+    alone = Rubric({name: Term(1.0, on_unscored=rubric.term(name).on_unscored) for name in costs})
+    rows = [replace(one, rewards={name: replace(one.rewards[name], weight=1.0) for name in costs}) for one in scored]
+    return group_credits(rows, alone, samples)
+
+
+def totals_of(scored: Sequence[Scored], names: Sequence[str], *, weighted: bool = True) -> Tensor:
+    """(K, N), float64: each component's total, NaN where missing; ``weighted`` as it counts in the rubric."""
+    table = torch.full((len(names), len(scored)), torch.nan, dtype=torch.float64)
+    for k, name in enumerate(names):
+        for i, one in enumerate(scored):
+            cell = one.rewards.get(name)
+            if cell is not None and cell.value is not None:
+                table[k, i] = cell.value * (cell.weight if weighted else 1.0)
+            elif cell is None and one.total is not None:
+                table[k, i] = one.cut
+    return table
 
 
 def token_credit(

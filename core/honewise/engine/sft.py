@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,23 +10,31 @@ from typing import Any
 import torch
 from datasets import Dataset
 from torch.utils.data import Sampler
-from transformers import PreTrainedTokenizerBase, PrinterCallback
+from transformers import PreTrainedTokenizerBase
 from trl import SFTTrainer
 
 from honewise.contracts import Message, Task
 from honewise.errors import UserError
 from honewise.models.policy import Policy, quiet
 from honewise.models.sampling import derive_seed
-from honewise.models.text import prompt_ids
+from honewise.models.text import encode
 from honewise.recipes.schema import SftStage
 from honewise.runs.run import StageContext
 
 from .arguments import configure, convert
-from .callbacks import Interrupt, SecondsBudget, StepWriter, deferred_interrupt
+from .callbacks import SecondsBudget, StepWriter
+from .carrying_out import carry_out
 from .checkpoints import ExactCheckpoints, checkpoint_step, newest_checkpoint, stored_state
 from .rl import Trained
 
-__all__ = ["DemonstrationTrainer", "encode_demonstration", "sft_arguments", "train_sft"]
+__all__ = [
+    "DemonstrationTrainer",
+    "EpochOrder",
+    "encode_demonstration",
+    "is_done",
+    "sft_arguments",
+    "train_sft",
+]
 
 IGNORED = -100
 """Label of tokens that are read and not learnt."""
@@ -42,12 +49,14 @@ def train_sft(
     pairs: Sequence[tuple[Task, str]],
     *,
     seconds: float | None = None,
+    after: int = 0,
 ) -> Trained:
-    """Train ``policy`` in place on prompts with their gold completions; the loss is that of the completions alone.
+    """Train ``policy`` in place on prompts with their completions; the loss is that of the completions alone.
 
     Ends after ``stage.steps``, or once ``seconds`` (left out: ``stage.seconds``, where it is a number) have passed,
     whichever comes first; one of them must be given. With ``ctx.resume``, goes on from the newest complete checkpoint,
-    whose seconds count. A Ctrl-C ends the step, writes a checkpoint and is raised.
+    whose seconds count. A Ctrl-C ends the step, writes a checkpoint and is raised. ``after``: steps that the stage has
+    in the store before those of training.
     """
     budget = seconds if seconds is not None else stage.seconds
     if isinstance(budget, str):
@@ -56,33 +65,28 @@ def train_sft(
         raise UserError("sft: say how long, with `steps` or `seconds`")
     rows = _rows(ctx, stage, policy, pairs)
     checkpoint = newest_checkpoint(ctx.folder) if ctx.resume else None
-    ctx.store.truncate(ctx.stage, checkpoint_step(checkpoint) if checkpoint else 0)
+    ctx.store.truncate(ctx.stage, after + (checkpoint_step(checkpoint) if checkpoint else 0))
     args = sft_arguments(ctx, stage)
-    clock, interrupt, began = SecondsBudget(budget or float("inf")), Interrupt(), time.perf_counter()
-    with quiet(), warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)
-        trainer = DemonstrationTrainer(policy.model, rows, args, policy.tokenizer, clock)
-        trainer.keep = stage.keep
-        trainer.remove_callback(PrinterCallback)
-        for callback in (StepWriter(ctx), clock, interrupt):
-            trainer.add_callback(callback)
-        ctx.progress.start(ctx.stage, total=stage.steps)
-        if checkpoint:
-            ctx.progress.advance(checkpoint_step(checkpoint))
-        try:
-            with deferred_interrupt(interrupt, ctx.progress):
-                trainer.go_on(checkpoint, done=checkpoint is not None and _is_done(checkpoint, stage, clock))
-        finally:
-            ctx.progress.done()
+    clock, began = SecondsBudget(budget or float("inf")), time.perf_counter()
+    trainer = carry_out(
+        ctx,
+        lambda: DemonstrationTrainer(policy.model, rows, args, policy.tokenizer, clock),
+        (StepWriter(ctx, step_of=lambda step: after + step), clock),
+        keep=stage.keep,
+        total=stage.steps,
+        checkpoint=checkpoint,
+        done=checkpoint is not None and is_done(checkpoint, stage.steps, clock),
+    )
     policy.path = None
     policy.model.eval()
-    last = ctx.store.metrics(ctx.stage).get(trainer.state.global_step, {})
+    last = ctx.store.metrics(ctx.stage).get(after + trainer.state.global_step, {})
     return Trained(trainer.state.global_step, time.perf_counter() - began, None, last)
 
 
-def _is_done(checkpoint: Path, stage: SftStage, clock: SecondsBudget) -> bool:
-    steps, spent = checkpoint_step(checkpoint), float(stored_state(checkpoint)["seconds"])
-    return spent >= clock.seconds or (stage.steps is not None and steps >= stage.steps)
+def is_done(checkpoint: Path, steps: int | None, clock: SecondsBudget) -> bool:
+    """Whether the checkpoint's steps or seconds are all that was asked for."""
+    done, spent = checkpoint_step(checkpoint), float(stored_state(checkpoint)["seconds"])
+    return spent >= clock.seconds or (steps is not None and done >= steps)
 
 
 class EpochOrder(Sampler[int]):
@@ -128,17 +132,8 @@ class DemonstrationTrainer(ExactCheckpoints, SFTTrainer):
 def encode_demonstration(
     tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], gold: str
 ) -> dict[str, list[int]]:
-    """``input_ids`` and ``labels`` of a prompt and its completion: the prompt as it is when sampling, then the
-    completion through the chat template, up to the token that ends it."""
-    prompt = prompt_ids(tokenizer, messages)
-    conversation = [*(dict(message) for message in messages), {"role": "assistant", "content": gold}]
-    whole = list(tokenizer.apply_chat_template(conversation, return_dict=True)["input_ids"])
-    end = tokenizer.eos_token_id
-    if whole[: len(prompt)] == prompt:
-        said = whole[len(prompt) :]
-    else:
-        said = list(tokenizer(gold, add_special_tokens=False)["input_ids"])
-    said = said[: said.index(end) + 1] if end in said else [*said, end]
+    """``input_ids`` and ``labels`` of a prompt and its completion; the labels of the prompt are ``IGNORED``."""
+    prompt, said = encode(tokenizer, messages, gold)
     return {"input_ids": prompt + said, "labels": [IGNORED] * len(prompt) + said}
 
 
@@ -148,15 +143,19 @@ def sft_arguments(ctx: StageContext, stage: SftStage) -> Any:
     services."""
     given = convert("sft", stage.trainer)
     on_cpu = ctx.device == "cpu"
-    per_device = given.pop("per_device_train_batch_size", None) or stage.batch
-    if stage.batch % per_device:
-        raise UserError(f"per_device_train_batch_size: {per_device} does not divide the batch of {stage.batch}")
+    each, left = divmod(stage.batch, ctx.place.count)
+    if left:
+        raise UserError(f"batch: {ctx.place.count} processes do not divide the batch of {stage.batch}")
+    per_device = given.pop("per_device_train_batch_size", None) or each
+    if each % per_device:
+        over = f" in {ctx.place.count} processes" if ctx.place.count > 1 else ""
+        raise UserError(f"per_device_train_batch_size: {per_device} does not divide the batch of {stage.batch}{over}")
     steps = stage.steps or _UNBOUNDED
     ours: dict[str, Any] = {
         "output_dir": str(ctx.folder),
         "max_steps": steps,
         "per_device_train_batch_size": per_device,
-        "gradient_accumulation_steps": stage.batch // per_device,
+        "gradient_accumulation_steps": each // per_device,
         "max_length": None,
         "dataset_kwargs": {"skip_prepare_dataset": True},
         "seed": ctx.seed,
@@ -181,7 +180,7 @@ def _rows(
 ) -> list[dict[str, list[int]]]:
     """Encoded demonstrations; those that the model cannot hold are left out, and it is said."""
     if not pairs:
-        raise UserError("sft: no training task has a gold completion, so there is nothing to show")
+        raise UserError("sft: no training task has a completion to learn from, so there is nothing to show")
     with quiet():
         rows = [encode_demonstration(policy.tokenizer, task.prompt, gold) for task, gold in pairs]
     limit = convert("sft", stage.trainer).get("max_length") or policy.context

@@ -2,30 +2,36 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from accelerate.utils import gather_object
 from datasets import Dataset
 from torch import Tensor
 from trl import GRPOTrainer
-from trl.trainer.utils import RepeatSampler
 
-from honewise.algorithms import Estimator, Rollouts
-from honewise.clients.ledger import CallRecord, judge_numbers
-from honewise.contracts import Rubric, Scored, Task
-from honewise.models.sampling import derive_seed, generate
-from honewise.models.text import prompt_text
+from honewise.algorithms import Rollouts
+from honewise.clients.ledger import CallRecord
+from honewise.contracts import Scored, Task
+from honewise.models.sampling import derive_seed
+from honewise.models.shared_prefix import sharing
 from honewise.runs.rows import RolloutRow
 from honewise.scoring import Row
 
+from .actor_critic import ActorCritic
 from .checkpoints import ExactCheckpoints
-from .credit import Placement, decode
-from .rollouts import RolloutBatch, TokenCredit, components, group_credits, token_credit
+from .credit import decode
+from .losses import Losses, loss_mask
+from .objective import Batch, Objective, Targets
+from .order import EpochSampler, cut, unit_of
+from .phases import Timed
+from .processes import together
+from .rollouts import RolloutBatch, TokenCredit, components, cost_credits, group_credits, token_credit, totals_of
+from .sampling import Sampling
+from .setup import Scores, Setup
 from .sharing import SharedPrompts
+from .telling import Telling
 
 __all__ = ["CreditTrainer", "EpochSampler", "Scores", "Setup"]
 
@@ -33,52 +39,8 @@ _ROW_AVERAGED = ("grpo", "dr_grpo", "sapo", "luspo")
 """Losses that divide by the number of rows; the others divide by tokens, which masked rows have none of."""
 
 
-class Scores(Protocol):
-    """What the trainer needs of ``honewise.scoring.Scorer``."""
-
-    @property
-    def rubric(self) -> Rubric: ...
-    def score(self, rows: Sequence[Row], *, step: int = 0) -> list[Scored]: ...
-    def take_calls(self) -> list[CallRecord]: ...
-    def check_budget(self, scored: Sequence[Scored], max_unscored: float) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Setup:
-    """What honewise adds to TRL's arguments."""
-
-    tasks: Sequence[Task]
-    scorer: Scores
-    estimator: Estimator
-    options: Mapping[str, Any] = field(default_factory=dict)
-    """Of the estimator."""
-    placement: Placement = "span_end"
-    max_unscored: float = 1.0
-    keep: int = 2
-    """Checkpoints kept."""
-    note: Callable[[str], None] = print
-    """Told what a person should know."""
-
-
-class EpochSampler(RepeatSampler):
-    """TRL's sampler, in which the order of an epoch follows from the seed and the epoch alone, whatever came before.
-
-    The first epoch is that of TRL.
-    """
-
-    epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        self.epoch = epoch
-
-    def __iter__(self) -> Iterator[int]:
-        if self.shuffle:
-            self.generator.manual_seed(self.seed if self.epoch == 0 else derive_seed(self.seed, "epoch", self.epoch))
-        return super().__iter__()
-
-
-class CreditTrainer(ExactCheckpoints, SharedPrompts, GRPOTrainer):
-    """GRPO in which every token has an advantage of its own.
+class CreditTrainer(Timed, Telling, Sampling, Losses, ExactCheckpoints, ActorCritic, SharedPrompts, GRPOTrainer):
+    """GRPO in which every token has an advantage of its own, and PPO where the setup has a critic.
 
     The data set is made of ``setup.tasks``: a prompt and the number of its task. ``args`` is a ``GRPOConfig``.
     """
@@ -87,10 +49,17 @@ class CreditTrainer(ExactCheckpoints, SharedPrompts, GRPOTrainer):
         self.setup = setup
         self.keep = setup.keep
         self.names = components(setup.scorer.rubric)
+        self.objective = Objective(setup)
         self._batch: RolloutBatch | None = None
+        self._buffered_inputs: list[dict[str, Any]] | None = None
+        self._told_of_units = False
+        self._wants_greedy = "greedy" in setup.estimator.needs
+        self._greedy_ids: list[list[int]] = []
         self._rows: list[RolloutRow] = []
+        self._sums: dict[str, dict[str, Tensor]] = {"train": {}, "eval": {}}
         self._calls: list[CallRecord] = []
         self._prompt_texts: dict[int, str] = {}
+        critic = setup.new_critic() if setup.new_critic is not None else None
         super().__init__(
             model=model,
             reward_funcs=[_named(name) for name in self.names],
@@ -98,55 +67,13 @@ class CreditTrainer(ExactCheckpoints, SharedPrompts, GRPOTrainer):
             train_dataset=_dataset(setup.tasks),
             processing_class=tokenizer,
         )
+        if critic is not None:
+            assert setup.critic is not None
+            self.take_critic(critic, setup.critic)
 
     def say(self, line: str) -> None:
-        self.setup.note(line)
-
-    def take_rows(self) -> list[RolloutRow]:
-        """The completions generated since the last call, as the store takes them."""
-        rows, self._rows = self._rows, []
-        return rows
-
-    def take_calls(self) -> list[CallRecord]:
-        """What the judge was asked since the last call, as the store takes it."""
-        calls, self._calls = self._calls, []
-        return calls
-
-    # sampling
-
-    def _generate_single_turn(
-        self, prompt_ids: Any, images: Any, multimodal_fields: Any, num_generations: int, has_tool_images: bool = False
-    ) -> tuple[list[list[int]], None]:
-        if not self._samples_itself(multimodal_fields):
-            return super()._generate_single_turn(
-                prompt_ids, images, multimodal_fields, num_generations, has_tool_images=has_tool_images
-            )
-        whole = len(prompt_ids) % num_generations == 0 and all(
-            prompt_ids[i] == prompt_ids[i - i % num_generations] for i in range(len(prompt_ids))
-        )
-        samples = num_generations if whole else 1
-        mode = "train" if self.model.training else "eval"
-        generation = self._step // (self.args.steps_per_generation * self.num_iterations)
-        where = (self.args.seed, mode, generation, self.accelerator.process_index)
-        groups = generate(
-            self.accelerator.unwrap_model(self.model_wrapped),
-            prompt_ids[::samples],
-            samples=samples,
-            temperature=self.temperature,
-            top_p=self.top_p,
-            max_new_tokens=self.max_completion_length,
-            stop=frozenset(self.eos_token_ids),
-            pad=self._tokenizer.pad_token_id,
-            seeds=[derive_seed(*where, i) for i in range(0, len(prompt_ids), samples)],
-        )
-        return [ids for group in groups for ids in group], None
-
-    def _samples_itself(self, multimodal_fields: Mapping[str, Any]) -> bool:
-        """False where TRL's own ways of generating are asked for, or needed to gather sharded weights."""
-        asked = self.use_vllm or self.use_transformers_continuous_batching or self.args.generation_kwargs
-        shaped = self.top_k or self.min_p or self.repetition_penalty != 1.0 or self.args.cache_implementation
-        sharded = self.is_deepspeed_enabled or self.is_fsdp_enabled
-        return not (asked or shaped or sharded or multimodal_fields or self._is_vlm)
+        if self.accelerator.is_main_process:
+            self.setup.note(line)
 
     # scoring
 
@@ -157,69 +84,128 @@ class CreditTrainer(ExactCheckpoints, SharedPrompts, GRPOTrainer):
         completions: Any,  # noqa: ARG002
         completion_ids_list: Any,
     ) -> Tensor:
-        began = time.perf_counter()
-        step = self.state.global_step + 1
-        tasks = [self.setup.tasks[example["task"]] for example in inputs]
-        decoded = [decode(self._tokenizer, ids) for ids in completion_ids_list]
+        step, samples = self.state.global_step + 1, self._samples()
         first = self.accelerator.process_index * len(inputs)
-        rows = [
-            Row(task, text.text, len(ids), not ids or ids[-1] not in self.eos_token_ids, (first + i) // self._samples())
-            for i, (task, text, ids) in enumerate(zip(tasks, decoded, completion_ids_list, strict=True))
-        ]
-        scored = self.setup.scorer.score(rows, step=step)
+        groups = [(first + i) // samples for i in range(len(inputs))]
+        tasks = [self.setup.tasks[example["task"]] for example in inputs]
+        decoded, scored = self._scored_ahead(completion_ids_list) or (
+            [decode(self._tokenizer, ids) for ids in completion_ids_list],
+            [],
+        )
+        rows = [self._row(*each) for each in zip(tasks, decoded, completion_ids_list, groups, strict=True)]
+        greedy = self._greedy_rows(tasks, groups)
+        with self.phases("score"):
+            rest = self.setup.scorer.score([*([] if scored else rows), *greedy.values()], step=step)
+        scored = scored or rest[: len(rows)]
+        best = dict(zip(greedy, rest[len(rest) - len(greedy) :], strict=True))
         everyone = gather_object(scored)
         self._batch = RolloutBatch(decoded, scored, everyone)
-        self._batch.extra["seconds/scoring"] = time.perf_counter() - began
-        calls: list[CallRecord] = gather_object(self.setup.scorer.take_calls())
-        self._batch.extra |= judge_numbers(calls)
-        self._calls += calls
-        self.setup.scorer.check_budget(everyone, self.setup.max_unscored)
+        self._batch.greedy = [best[group] for group in groups] if best else []
+        self._keep_calls(self._batch)
+        counted = [*everyone, *gather_object(list(best.values()))]
+        together(lambda: self.setup.scorer.check_budget(counted, self.setup.max_unscored))
         return self._reward_table(everyone)
+
+    def _greedy_rows(self, tasks: Sequence[Task], groups: Sequence[int]) -> dict[int, Row]:
+        """Group to its greedy completion, to be scored; empty where nobody needs them."""
+        found, self._greedy_ids = self._greedy_ids, []
+        rows: dict[int, Row] = {}
+        for task, ids, group in zip(tasks, found, groups, strict=False):
+            if group not in rows:
+                rows[group] = self._row(task, decode(self._tokenizer, ids), ids, group)
+        return rows
 
     def _samples(self) -> int:
         return int(self.num_generations if self.model.training else self.num_generations_eval)
 
     def _reward_table(self, scored: Sequence[Scored]) -> Tensor:
         """(N, K) values before weights, NaN where missing; the weights of this step are set beside it."""
-        table = torch.full((len(scored), len(self.names)), torch.nan, device=self.accelerator.device)
+        table = totals_of(scored, self.names, weighted=False).T.float().to(self.accelerator.device)
         weights = torch.ones(len(self.names))
         for column, name in enumerate(self.names):
-            for row, one in enumerate(scored):
-                cell = one.rewards.get(name)
-                value = one.cut if cell is None and one.total is not None else cell.value if cell is not None else None
-                if value is not None:
-                    table[row, column] = value
-                if cell is not None:
-                    weights[column] = cell.weight
+            for one in scored:
+                if name in one.rewards:
+                    weights[column] = one.rewards[name].weight
         self.reward_weights = weights
         return table
 
     # advantages
 
     def _generate_and_score_completions(self, inputs: Any) -> dict[str, Any]:
-        began = time.perf_counter()
+        with self.phases("credit"):
+            return self._rolled_out(inputs)
+
+    def _rolled_out(self, inputs: Any) -> dict[str, Any]:
         mode = "train" if self.model.training else "eval"
+        tried: dict[str, float] = {}
+        if self.setup.dynamic is not None and mode == "train":
+            inputs = self._filled(inputs, tried)
+        self._examples = inputs
         out: dict[str, Any] = super()._generate_and_score_completions(inputs)
+        self._examples = ()
         batch = self._batch
         assert batch is not None, "TRL did not ask for rewards"
+        self._batch = None
         rows, width = out["completion_ids"].shape
         first = self.accelerator.process_index * rows
+        mine = slice(first, first + rows)
         groups = group_credits(batch.everyone, self.setup.scorer.rubric, self._samples())
-        mine = token_credit(
-            groups, first, batch.decoded, self._policy_tokens(batch, out), self.names, self.setup.placement, width
-        )
-        everyone = self._gather(mine)
-        advantages = self._estimate(everyone, out, batch.everyone)
-        scored = everyone.scored.any(-1)
-        self._leave_out(out, scored, slice(first, first + rows))
-        own = advantages[first : first + rows, :width]
-        out["advantages"] = own.to(out["completion_ids"].device, torch.float32)
-        batch.credit = mine
-        self._note(batch, everyone, advantages, mode, time.perf_counter() - began)
+        wrote = self._policy_tokens(batch, out)
+        own = token_credit(groups, first, batch.decoded, wrote, self.names, self.setup.placement, width)
+        everyone = self._gather(own)
         if mode == "train":
-            self._rows += self._rollout_rows(inputs, batch, mine, own)
-        self._batch = None
+            targets = self._learn(inputs, batch, everyone, out, wrote)
+        else:
+            targets = Targets(self.objective.evaluate(self._rollouts(everyone, batch, {})))
+        self._leave_out(out, everyone.scored.any(-1), mine)
+        out["advantages"] = targets.advantages[mine, :width].to(out["completion_ids"].device, torch.float32)
+        if targets.returns is not None:
+            self._keep_targets(out, targets, mine)
+        self._note(batch, everyone, targets.advantages, mode, {**targets.numbers, **tried})
+        if mode == "train":
+            self._keep_rows(inputs, batch, own, targets.advantages[mine, :width], self._samples())
         return out
+
+    def _learn(
+        self, inputs: Any, batch: RolloutBatch, credit: TokenCredit, out: dict[str, Any], wrote: list[list[bool]]
+    ) -> Targets:
+        """What the whole batch teaches; every process computes the same from the same."""
+        costs = tuple(self.setup.constraints)
+        needed = self._needed(out, credit.mask)
+        values = needed.pop("values", None)
+        if values is not None:
+            width = out["completion_ids"].shape[1]
+            first = self.accelerator.process_index * len(inputs)
+            out["old_values"] = values[first : first + len(inputs), :width].to(out["completion_ids"].device).float()
+        greedy = gather_object(batch.greedy)
+        if greedy:
+            needed["greedy"] = totals_of(greedy, self.names)
+        whole = Batch(
+            rollouts=self._rollouts(credit, batch, needed),
+            truncated=torch.tensor([one.completion.truncated for one in batch.everyone]),
+            tasks=gather_object([example["task"] for example in inputs]),
+            costs=self._costs(batch, out, wrote) if costs else {},
+            values=values,
+            greedy_costs=totals_of(greedy, costs, weighted=False) if greedy and costs else None,
+            greedy_truncated=torch.tensor([one.completion.truncated for one in greedy]) if greedy else None,
+        )
+        return self.objective.learn(whole)
+
+    def _rollouts(self, credit: TokenCredit, batch: RolloutBatch, needed: Mapping[str, Tensor]) -> Rollouts:
+        group = torch.arange(len(credit.mask)) // self._samples()
+        told = self._told(batch.everyone)
+        return Rollouts(credit.rewards.transpose(0, 1), credit.scored.T, credit.mask, group, **needed, **told)
+
+    def _costs(
+        self, batch: RolloutBatch, out: Mapping[str, Any], wrote: list[list[bool]]
+    ) -> dict[str, tuple[Tensor, Tensor]]:
+        """Each cost's credit on the tokens of everyone's completions, and who has it."""
+        rows, width = out["completion_ids"].shape
+        names = tuple(self.setup.constraints)
+        groups = cost_credits(batch.everyone, self.setup.scorer.rubric, names, self._samples())
+        first = self.accelerator.process_index * rows
+        found = self._gather(token_credit(groups, first, batch.decoded, wrote, names, self.setup.placement, width))
+        return {name: (found.rewards[:, i], found.scored[:, i]) for i, name in enumerate(names)}
 
     def _policy_tokens(self, batch: RolloutBatch, out: Mapping[str, Any]) -> list[list[bool]]:
         """For each completion, which of its tokens the policy wrote."""
@@ -236,15 +222,10 @@ class CreditTrainer(ExactCheckpoints, SharedPrompts, GRPOTrainer):
         device = self.accelerator.device
         rewards = self.accelerator.pad_across_processes(mine.rewards.to(device), dim=2)
         mask = self.accelerator.pad_across_processes(mine.mask.to(device, torch.uint8), dim=1)
-        parts = [self.accelerator.gather(x).cpu() for x in (rewards, mine.scored.to(device, torch.uint8), mask)]
-        return TokenCredit(parts[0], parts[1].bool(), parts[2].bool(), mine.moved)
-
-    def _estimate(self, credit: TokenCredit, out: Mapping[str, Any], scored: Sequence[Scored]) -> Tensor:
-        """(N, T) advantages, float64."""
-        group = torch.arange(len(credit.mask)) // self._samples()
-        needed = self._needed(out, credit.mask) | self._told(scored)
-        rollouts = Rollouts(credit.rewards.transpose(0, 1), credit.scored.T, credit.mask, group, **needed)
-        return self.setup.estimator(rollouts, **self.setup.options)
+        moved = torch.tensor([mine.moved], device=device)
+        sent = (rewards, mine.scored.to(device, torch.uint8), mask, moved)
+        parts = [self.accelerator.gather(x.contiguous()).cpu() for x in sent]
+        return TokenCredit(parts[0], parts[1].bool(), parts[2].bool(), int(parts[3].sum()))
 
     def _told(self, scored: Sequence[Scored]) -> dict[str, Tensor]:
         """Inputs that the scores hold, where the estimator declares them."""
@@ -256,26 +237,28 @@ class CreditTrainer(ExactCheckpoints, SharedPrompts, GRPOTrainer):
         return found
 
     def _needed(self, out: Mapping[str, Any], mask: Tensor) -> dict[str, Tensor]:
-        """Exactly the inputs that the estimator declares and a model computes."""
-        needs = self.setup.estimator.needs
+        """Exactly the inputs that the objective declares and a model computes, of everyone."""
+        needs = self.objective.needs
         found: dict[str, Tensor] = {}
         if "ref_logps" in needs:
             found["ref_logps"] = out["ref_per_token_logps"]
         if "old_logps" in needs and "old_per_token_logps" in out:
             found["old_logps"] = out["old_per_token_logps"]
-        if (needs - set(found)) & {"old_logps", "entropies"}:
+        if (needs - set(found)) & {"old_logps", "entropies", "values"}:
             ids = torch.cat([out["prompt_ids"], out["completion_ids"]], 1)
             attention = torch.cat([out["prompt_mask"], out["completion_mask"]], 1)
-            with torch.no_grad():
+            with torch.no_grad(), self.values_asked() as values:
                 logps, entropies, _ = self._get_per_token_logps_and_entropies(
                     self.model, ids, attention, out["completion_ids"].shape[1], compute_entropy=True,
                     batch_size=self.args.per_device_train_batch_size,
                 )  # fmt: skip
             found |= {"old_logps": found.get("old_logps", logps), "entropies": entropies}
+            found |= {"values": values[0]} if values else {}
         wanted = sorted(needs & set(found))
         gathered = {name: self.accelerator.pad_across_processes(found[name].detach(), dim=1) for name in wanted}
         return {
-            name: self.accelerator.gather(value).cpu().double()[:, : mask.shape[1]] for name, value in gathered.items()
+            name: self.accelerator.gather(value.contiguous()).cpu().double()[:, : mask.shape[1]]
+            for name, value in gathered.items()
         }
 
     def _leave_out(self, out: dict[str, Any], scored: Tensor, mine: slice) -> None:
@@ -284,63 +267,20 @@ class CreditTrainer(ExactCheckpoints, SharedPrompts, GRPOTrainer):
             return
         mask = out["completion_mask"]
         out["completion_mask"] = mask * scored[mine].to(mask).unsqueeze(1)
-        loss_mask = out["completion_mask"] * out["tool_mask"] if "tool_mask" in out else out["completion_mask"]
-        out["num_items_in_batch"] = self.accelerator.gather(loss_mask.sum()).sum()
+        out["num_items_in_batch"] = self.accelerator.gather(loss_mask(out).sum()).sum()
         if self.loss_type in _ROW_AVERAGED:
             kept = max(int(scored.sum()), 1)
             out["kept_weight"] = torch.tensor(len(scored) / kept, device=mask.device)
 
-    def _compute_loss(self, model: Any, inputs: Any) -> Tensor:
-        loss = super()._compute_loss(model, inputs)
-        weight = inputs.get("kept_weight")
-        return loss if weight is None else loss * weight
-
-    # what is told
-
-    def _note(self, batch: RolloutBatch, credit: TokenCredit, advantages: Tensor, mode: str, seconds: float) -> None:
-        """Numbers for the log, with the advantages that are really used in place of TRL's."""
-        used, tokens = advantages[credit.mask], credit.mask.sum(-1).clamp(min=1)
-        table, metrics = self._logs["advantages"], self._metrics[mode]
-        for _ in range(min(len(advantages), len(table))):
-            table.pop()
-        table.extend((advantages.sum(-1) / tokens).tolist())
-        everyone = batch.everyone
-        numbers = dict(batch.extra)
-        numbers["seconds/rollouts"] = seconds
-        numbers["advantages/mean_size"] = float(used.abs().mean()) if used.numel() else 0.0
-        numbers["credit/spans_moved"] = float(credit.moved)
-        numbers["unscored"] = sum(one.total is None for one in everyone) / len(everyone)
-        judged = [one.correct for one in everyone if one.correct is not None]
-        if judged:
-            numbers["correct"] = sum(judged) / len(judged)
-        for name in self.names:
-            missing = sum(name in one.rewards and one.rewards[name].value is None for one in everyone)
-            if missing:
-                numbers[f"unscored/{name}"] = missing / len(everyone)
-        for name, value in numbers.items():
-            metrics[name].append(value)
-
-    def _rollout_rows(
-        self, inputs: Any, batch: RolloutBatch, credit: TokenCredit, advantages: Tensor
-    ) -> list[RolloutRow]:
-        samples, first = self._samples(), self.accelerator.process_index * len(inputs)
-        earned = credit.rewards.sum(1)
-        means = (advantages.sum(-1) / credit.mask.sum(-1).clamp(min=1)).tolist()
-        rows = []
-        for i, (example, text, scored) in enumerate(zip(inputs, batch.decoded, batch.scored, strict=True)):
-            marks = [
-                (*span, value)
-                for span, value in zip(text.spans, earned[i, : len(text.spans)].tolist(), strict=True)
-                if value
-            ]
-            group, sample = divmod(first + i, samples)
-            rows.append(RolloutRow(scored, self._prompt_text(example["task"]), group, sample, means[i], marks))
-        return gather_object(rows)
-
-    def _prompt_text(self, task: int) -> str:
-        if task not in self._prompt_texts:
-            self._prompt_texts[task] = prompt_text(self._tokenizer, self.setup.tasks[task].prompt)
-        return self._prompt_texts[task]
+    def _keep_targets(self, out: dict[str, Any], targets: Targets, mine: slice) -> None:
+        """What the critic is to learn goes into the buffer, beside what it said."""
+        assert targets.returns is not None
+        assert targets.counted is not None
+        device, width = out["completion_ids"].device, out["completion_ids"].shape[1]
+        out["returns"] = targets.returns[mine, :width].to(device, torch.float32)
+        counted = targets.counted[mine, :width].to(device) & loss_mask(out).bool().unsqueeze(-1)
+        out["value_mask"] = counted
+        out["value_items"] = self.accelerator.gather(counted.any(-1).sum()).sum()
 
     # order and resume
 
@@ -353,14 +293,38 @@ class CreditTrainer(ExactCheckpoints, SharedPrompts, GRPOTrainer):
             shuffle=self.shuffle_dataset,
             seed=self.args.seed,
         )
+        self.sampler.drawing = self.setup.drawing
         return self.sampler
+
+    def _prepare_inputs(self, generation_batch: Any) -> Any:
+        """TRL's; where a generation is cut into parts, completions of one prompt stay together."""
+        parts = self.args.steps_per_generation
+        if parts == 1 or not self.model.training:
+            return super()._prepare_inputs(generation_batch)
+        every, unit = parts * self.num_iterations, unit_of(len(generation_batch), parts, self.num_generations)
+        if unit < self.num_generations and not self._told_of_units and sharing(self.model):
+            self._told_of_units = True
+            self.say(
+                f"prompts are shared by {unit} of their {self.num_generations} completions at once, as many as fit"
+                " into one pass; a multiple as per_device_train_batch_size shares them wholly"
+            )
+        if self._step % every == 0 or self._buffered_inputs is None:
+            batch = self._generate_and_score_completions(generation_batch)
+            seed = derive_seed(self.args.seed, "order", self._step // every)
+            self._buffered_inputs = cut(batch, parts, self.num_generations, seed)
+        return self._buffered_inputs[self._step % parts]
 
     def exact_state(self) -> dict[str, Any]:
         between = self._step % (self.args.steps_per_generation * self.num_iterations) == 0
-        return {"step": self._step, "buffer": None if between else self._buffered_inputs}
+        buffer = None if between else self._buffered_inputs
+        tried = None if self._queue is None else self._queue.drawn
+        return {"step": self._step, "buffer": buffer, "objective": self.objective.state(), "tried": tried}
 
     def restore_exact_state(self, state: dict[str, Any]) -> None:
         self._step = state["step"]
+        self.objective.restore(state["objective"])
+        if state["tried"] is not None:
+            self._task_queue().drawn = state["tried"]
         device = self.accelerator.device
         self._buffered_inputs = state["buffer"] and [
             {name: value.to(device) if torch.is_tensor(value) else value for name, value in part.items()}

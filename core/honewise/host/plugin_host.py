@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
-from honewise.contracts import Domain, JudgeTemplate, Reader, Reward
+from honewise.contracts import Domain, Reader, Reward
 from honewise.errors import DuplicateName, PluginError, UnknownName, UserError
 from honewise.registry import Registry
 
@@ -46,7 +46,7 @@ class PluginHost:
         self._trace = to_stderr if environ.get(TRACE, "") not in ("", "0") else None
         self.domains: Registry[DomainFactory] = Registry("domain")
         self.rewards: Registry[Reward] = Registry("reward")
-        self.judges: Registry[JudgeTemplate] = Registry("judge")
+        self.judges: Registry[Any] = Registry("judge")
         self.estimators: Registry[Any] = Registry("estimator")
         self.formats: Registry[Reader] = Registry("format")
         found = installed_entry_points() if entry_points is None else entry_points
@@ -152,8 +152,8 @@ class PluginHost:
         """A reward registered outside a domain, by full name: ``entry-point/name``; core's are bare."""
         return self._registered(self.rewards, name)
 
-    def judge(self, name: str) -> JudgeTemplate:
-        """A judge template registered outside a domain, by full name."""
+    def judge(self, name: str) -> Any:
+        """A judge template, or a protocol of ``honewise.judges``, registered outside a domain, by full name."""
         return self._registered(self.judges, name)
 
     def estimator(self, name: str) -> Any:

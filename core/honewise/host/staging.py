@@ -6,7 +6,7 @@ import inspect
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import pluggy
 
@@ -15,7 +15,7 @@ from honewise.contracts import Domain, JudgeTemplate, Reader, Reward, reward
 from honewise.errors import DuplicateName, PluginError, near
 from honewise.hookspecs import HOOKS
 
-__all__ = ["KINDS", "LATE", "Staged", "call_hooks", "to_stderr"]
+__all__ = ["KINDS", "LATE", "Asking", "Staged", "call_hooks", "to_stderr"]
 
 KINDS: Mapping[str, str] = {
     "register_domains": "domain",
@@ -27,6 +27,12 @@ KINDS: Mapping[str, str] = {
 """Each hook and the kind of thing it registers."""
 LATE = "register_estimators"
 """The hook that is called by training only."""
+
+
+class Asking(Protocol):
+    """A way of asking with a template, as ``honewise.judges`` has them: called with a judge, it returns a verdict."""
+
+    template: JudgeTemplate
 
 
 @dataclass
@@ -68,8 +74,10 @@ class Staged:
         made = thing if isinstance(thing, Reward) else reward(thing)
         self._add("reward", self._full("reward", made.name), made)
 
-    def _judge(self, name: str, template: JudgeTemplate) -> None:
-        if not isinstance(template, JudgeTemplate):
+    def _judge(self, name: str, template: JudgeTemplate | Asking) -> None:
+        if not isinstance(template, JudgeTemplate) and not isinstance(
+            getattr(template, "template", None), JudgeTemplate
+        ):
             raise PluginError(f"judge {name!r} of {self.owner} is {_kind_of(template)}, not a JudgeTemplate")
         self._add("judge", self._full("judge", name), template)
 

@@ -2,21 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from honewise.clients import Backend, Budget, Cache, Client, Endpoint, LocalBackend, Patience, Prices
+from honewise.clients.budget import Purse
 from honewise.contracts import Generator
-from honewise.recipes.judging import JudgeSpec
+from honewise.recipes.judging import BudgetSpec, JudgeSpec, MemberSpec, VoteSpec
 
 from .judge import TemplateJudge
+from .panel import Panel
+from .voting import Vote
 
-__all__ = ["build_judge", "endpoint_of", "open_cache"]
+__all__ = ["build_judge", "build_panel", "endpoint_of", "open_cache"]
 
 POLICY = "the policy with its adapter off"
 
 
-def build_judge(
+def build_panel(
     spec: JudgeSpec,
+    *,
+    identities: Mapping[str, str] | None = None,
+    note: Callable[[str], None] = lambda _: None,
+) -> Panel:
+    """The judges of ``spec.panel``, with one budget for all, and how they vote.
+
+    Raises what ``build_judge`` does.
+    """
+    members = {
+        name: build_judge(member, identity=(identities or {}).get(name, ""), note=note)
+        for name, member in (spec.panel or {}).items()
+    }
+    purse = Purse(_budget(spec.budget))
+    for member in members.values():
+        member.client.purse = purse
+    return Panel(members, vote_of(spec.vote))
+
+
+def vote_of(spec: VoteSpec) -> Vote:
+    """How a recipe's judges decide together."""
+    ranges = {name: (low, high) for name, (low, high) in spec.ranges.items()}
+    return Vote(**{**spec.model_dump(), "ranges": ranges})
+
+
+def build_judge(
+    spec: MemberSpec,
     *,
     generator: Generator | None = None,
     identity: str = "",
@@ -53,7 +82,7 @@ def build_judge(
         backend,
         patience=patience,
         cache=None if local and not known else open_cache(spec),
-        budget=Budget(spec.budget.calls, spec.budget.tokens, spec.budget.cost),
+        budget=_budget(spec.budget) if isinstance(spec, JudgeSpec) else None,
         prices=Prices(spec.prices.input, spec.prices.output),
         note=note,
     )
@@ -62,7 +91,11 @@ def build_judge(
     )
 
 
-def endpoint_of(spec: JudgeSpec, *, note: Callable[[str], None] = lambda _: None) -> Endpoint:
+def _budget(spec: BudgetSpec) -> Budget:
+    return Budget(spec.calls, spec.tokens, spec.cost)
+
+
+def endpoint_of(spec: MemberSpec, *, note: Callable[[str], None] = lambda _: None) -> Endpoint:
     """The endpoint alone, for a single attempt. ``spec`` must have a ``url``."""
     assert spec.url is not None
     return Endpoint(
@@ -77,6 +110,6 @@ def endpoint_of(spec: JudgeSpec, *, note: Callable[[str], None] = lambda _: None
     )
 
 
-def open_cache(spec: JudgeSpec) -> Cache | None:
+def open_cache(spec: MemberSpec) -> Cache | None:
     """The cache that a judge uses, or None."""
     return None if spec.cache is False else Cache(spec.cache)

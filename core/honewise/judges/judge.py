@@ -11,7 +11,7 @@ from honewise.clients.images import as_url
 from honewise.contracts import Generation, JudgeTemplate, Message, Verdict
 from honewise.errors import JudgeError
 
-from .prompt import NOTICE, Prompt, compose, fill
+from .prompt import NOTICE, Prompt, Slot, compose, fill
 
 __all__ = ["Answer", "TemplateJudge", "plain_request"]
 
@@ -59,13 +59,13 @@ class TemplateJudge:
         self.client = client
         self.base = Request((), temperature=temperature, top_p=top_p, max_tokens=max_tokens, seed=seed)
 
-    async def __call__(self, template: JudgeTemplate, /, *, images: Sequence[str] = (), **slots: str) -> Verdict:
+    async def __call__(self, template: JudgeTemplate, /, *, images: Sequence[str] = (), **slots: Slot) -> Verdict:
         return (await self.ask(template, slots, images=images)).verdict
 
     async def ask(
         self,
         template: JudgeTemplate,
-        slots: Mapping[str, str],
+        slots: Mapping[str, Slot],
         *,
         images: Sequence[str] = (),
         sample: int = 0,
@@ -112,6 +112,11 @@ class TemplateJudge:
             raise JudgeError(
                 f"{template.file}: {_short(error)}; the second reply{cut}: {_short(reply.text)!r}"
             ) from None
+
+    @property
+    def members(self) -> Mapping[str, TemplateJudge]:
+        """Who is asked: this one; a ``Panel`` has several."""
+        return {"judge": self}
 
     @property
     def concurrency(self) -> int:

@@ -9,39 +9,32 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from honewise.contracts import Verdict
 
-__all__ = ["choice", "json_number", "scale"]
+__all__ = ["MARKS", "choice", "json_number", "last_line", "number_reader", "scale", "word_reader"]
 
-_MARKS = "*_`#>\"' \t()[]"
+MARKS = "*_`#>\"' \t()[]"
+"""What may stand around a verdict and says nothing."""
 _TRIES = 50
 
 
-def scale(low: float, high: float, *, label: str = "Score") -> Callable[[str], Verdict]:
+def scale(
+    low: float, high: float, *, label: str = "Score", to: tuple[float, float] = (0.0, 1.0)
+) -> Callable[[str], Verdict]:
     """A number from ``low`` to ``high`` on a line ``LABEL: number`` (or a reply that is nothing but a number), mapped
-    to 0 to 1. ``7/10`` and ``7 out of 10`` are read where ``high`` is 10.
+    to the range ``to``. ``7/10`` and ``7 out of 10`` are read where ``high`` is 10.
 
     >>> scale(0, 10)("Clear enough.\\nScore: 7").value
     0.7
     """
-    if not low < high:
-        raise ValueError(f"scale: {low:g} is not below {high:g}")
-    of = re.compile(rf"\s*(?:/|out of)\s*{re.escape(f'{high:g}')}(?:\.0+)?$", re.IGNORECASE)
+    number = number_reader(low, high)
+    least, most = to
 
     def read(reply: str) -> Verdict:
-        said, before = _last(reply, label)
-        text = of.sub("", said.strip(_MARKS + ".")).strip(_MARKS)
-        try:
-            number = float(text) if re.fullmatch(r"[+-]?\d+(\.\d+)?", text) else math.nan
-        except ValueError:
-            number = math.nan
-        if not math.isfinite(number):
-            raise ValueError(f"'{label}: {said[:40]}' holds no number")
-        if not low <= number <= high:
-            raise ValueError(f"{number:g} is not between {low:g} and {high:g}")
-        return Verdict((number - low) / (high - low), before)
+        said, before = last_line(reply, label)
+        return Verdict(least + (most - least) * ((number(said) - low) / (high - low)), before)
 
     return read
 
@@ -54,16 +47,11 @@ def choice(values: Mapping[str, float], *, label: str = "Verdict") -> Callable[[
     >>> choice({"yes": 1.0, "no": 0.0})("It runs, so: Verdict: yes\\nVerdict: **No**").value
     0.0
     """
-    menu = {word.casefold(): float(value) for word, value in values.items()}
-    if len(menu) < 2 or len(menu) != len(values):
-        raise ValueError("choice: give at least two words that differ in more than case")
+    word = word_reader(tuple(values))
 
     def read(reply: str) -> Verdict:
-        said, before = _last(reply, label)
-        word = said.strip(_MARKS + ".!").casefold()
-        if word not in menu:
-            raise ValueError(f"'{said[:40]}' is none of {', '.join(values)}")
-        return Verdict(menu[word], before)
+        said, before = last_line(reply, label)
+        return Verdict(float(values[word(said)]), before)
 
     return read
 
@@ -76,31 +64,67 @@ def json_number(field: str, low: float, high: float, *, rationale: str = "") -> 
     0.75
     """
     if not low < high:
-        raise ValueError(f"json_number: {low:g} is not below {high:g}")
+        raise ValueError(f"{low:g} is not below {high:g}")
 
     def read(reply: str) -> Verdict:
         found = _last_object(reply)
         value = found.get(field)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
             raise ValueError(f"the last JSON object has no number {field!r}")
-        if not low <= value <= high:
-            raise ValueError(f"{value:g} is not between {low:g} and {high:g}")
+        if not low <= value <= high:  # an integer of any length can be compared, but not be made a float
+            raise ValueError(f"{str(value)[:20]} is not between {low:g} and {high:g}")
         return Verdict((value - low) / (high - low), str(found.get(rationale, "")) if rationale else "")
 
     return read
 
 
-def _last(reply: str, label: str) -> tuple[str, str]:
+def number_reader(low: float, high: float) -> Callable[[str], float]:
+    """Reads a number from ``low`` to ``high`` that stands alone, but for marks and, where ``high`` is 10, ``/10``."""
+    if not low < high:
+        raise ValueError(f"{low:g} is not below {high:g}")
+    of = re.compile(rf"\s*(?:/|out of)\s*{re.escape(f'{high:g}')}(?:\.0+)?$", re.IGNORECASE)
+
+    def read(said: str) -> float:
+        text = of.sub("", said.strip(MARKS + ".")).strip(MARKS)
+        try:
+            number = float(text) if re.fullmatch(r"[+-]?\d+(\.\d+)?", text) else math.nan
+        except ValueError:
+            number = math.nan
+        if not math.isfinite(number):
+            raise ValueError(f"'{said[:40]}' is no number")
+        if not low <= number <= high:
+            raise ValueError(f"{number:g} is not between {low:g} and {high:g}")
+        return number
+
+    return read
+
+
+def word_reader(words: Sequence[str]) -> Callable[[str], str]:
+    """Reads one of ``words`` that stands alone, but for marks; returns it as it is spelt there."""
+    menu = {word.casefold(): word for word in words}
+    if len(menu) < 2 or len(menu) != len(words):
+        raise ValueError("give at least two words that differ in more than case")
+
+    def read(said: str) -> str:
+        word = said.strip(MARKS + ".!").casefold()
+        if word not in menu:
+            raise ValueError(f"'{said[:40]}' is none of {', '.join(words)}")
+        return menu[word]
+
+    return read
+
+
+def last_line(reply: str, label: str) -> tuple[str, str]:
     """What stands after the last ``LABEL:`` that begins a line, and all before it; a reply of one line may be all."""
     wanted = label.casefold()
     lines = reply.splitlines()
     for at in range(len(lines) - 1, -1, -1):
         head, colon, tail = lines[at].partition(":")
-        if colon and head.strip(_MARKS).casefold() == wanted:
-            return tail.strip(_MARKS), "\n".join(lines[:at]).strip()
+        if colon and head.strip(MARKS).casefold() == wanted:
+            return tail.strip(MARKS), "\n".join(lines[:at]).strip()
     if len(lines) != 1:
         raise ValueError(f"no line begins with '{label}:'")
-    return lines[0].strip(_MARKS), ""
+    return lines[0].strip(MARKS), ""
 
 
 def _last_object(reply: str) -> Mapping[str, object]:

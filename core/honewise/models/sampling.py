@@ -58,16 +58,20 @@ def sample(
     max_new_tokens: int = 256,
     batch: int = 64,
     seed: int = 0,
+    places: Sequence[int] | None = None,
     progress: Progress | None = None,
 ) -> list[list[Sample]]:
     """``samples`` completions of each prompt, in the order of ``prompts``.
 
-    ``temperature`` 0 is greedy. ``batch``: completions generated at once. Prompts of like length are batched together.
+    ``temperature`` 0 is greedy. ``places``: where the prompts stand among more of them, whose completions are drawn
+    elsewhere; what is drawn follows from the place. ``batch``: completions generated at once. Prompts of like length
+    are batched together.
     ``progress`` is advanced by completions; the caller has started it.
     """
     tokenizer, progress = policy.tokenizer, progress or Silent()
     with quiet():
         encoded = [prompt_ids(tokenizer, prompt) for prompt in prompts]
+    places = range(len(prompts)) if places is None else places
     order = sorted(range(len(prompts)), key=lambda i: (-len(encoded[i]), i))
     results: list[list[Sample]] = [[] for _ in prompts]
     stop = stop_ids(policy.model, tokenizer)
@@ -83,7 +87,7 @@ def sample(
             max_new_tokens=max_new_tokens,
             stop=stop,
             pad=tokenizer.pad_token_id,
-            seeds=[derive_seed(seed, i) for i in chosen],
+            seeds=[derive_seed(seed, places[i]) for i in chosen],
         )
         for i, group in zip(chosen, rows, strict=True):
             drawn = [Sample(decode_text(tokenizer, ids), tuple(ids), ids[-1] not in stop) for ids in group]

@@ -54,8 +54,8 @@ class Layout:
         return self.prefix_mask.shape[-1]
 
     def spread(self, values: Tensor) -> Tensor:
-        """Per-position values (N, p + G S) back to the batch: (B, C)."""
-        rows = values[:, self.prefix :].reshape(len(self.order), -1)[:, :-1]
+        """Per-position values (N, p + G S, ...) back to the batch: (B, C, ...)."""
+        rows = values[:, self.prefix :].reshape(len(self.order), -1, *values.shape[2:])[:, :-1]
         back = torch.empty_like(self.order)
         back[self.order] = torch.arange(len(back), device=back.device)
         return rows[back]

@@ -8,11 +8,15 @@ from typing import Any
 from honewise.errors import Problem, near
 
 from .explain import given
+from .judging import MemberSpec
+from .pair_checks import pair_stage_problems, reward_problems
+from .policy_gradient import ALGORITHMS, FREE
+from .revising import revise_problems
 from .schema import BASE, KINDS, TinySpec
 
 __all__ = ["judge_problems", "stage_kinds", "whole_problems"]
 
-_WRITE_A_POLICY = ("sft", "rl")
+_WRITE_A_POLICY = ("sft", "dpo", "rl")
 
 
 def whole_problems(raw: Mapping[str, Any]) -> list[Problem]:
@@ -23,30 +27,62 @@ def whole_problems(raw: Mapping[str, Any]) -> list[Problem]:
         if part in data:
             found.extend(_one_of(data, part, ("samples", "path"), f"data.{part}"))
     found.extend(_tiny(_mapping(_mapping(raw, "policy"), "tiny")))
+    found.extend(reward_problems(_mapping(_mapping(raw, "rubric"), "rewards"), _mapping(raw, "stages")))
     found.extend(judge_problems(raw))
-    found.extend(_stages(_mapping(raw, "stages")))
+    found.extend(_stages(_mapping(raw, "stages"), raw))
     return found
 
 
 def judge_problems(raw: Mapping[str, Any], *, alone: bool = False) -> Iterator[Problem]:
     """Problems between the keys of ``judge:``; ``alone`` where it stands in a file of its own, without a policy."""
     judge = _mapping(raw, "judge")
-    yield from _one_of(raw, "judge", ("url", "local", "policy"))
-    yield from _one_of(judge, "local", ("hub", "path"), "judge.local")
+    yield from _one_of(raw, "judge", ("url", "local", "policy", "panel"))
+    panel = _mapping(judge, "panel")
+    members = {f"judge.panel.{name}": member for name, member in panel.items() if isinstance(member, Mapping)}
+    for name in panel:
+        yield from _one_of(panel, name, ("url", "local", "policy"), f"judge.panel.{name}")
+    for path, member in (members or {"judge": judge}).items():
+        yield from _member(raw, member, path, alone=alone)
+    yield from _panel(judge, panel)
+    cost = _mapping(judge, "budget").get("cost")
+    if cost is not None and not any(any(_mapping(each, "prices").values()) for each in (judge, *members.values())):
+        where = "prices of the panel's judges" if panel else "judge.prices"
+        yield Problem("judge.budget.cost", f"nothing costs anything without {where}")
+
+
+def _member(raw: Mapping[str, Any], judge: Mapping[str, Any], path: str, *, alone: bool) -> Iterator[Problem]:
+    """Problems between the keys of one judge."""
+    yield from _one_of(judge, "local", ("hub", "path"), f"{path}.local")
     if judge.get("url") is not None and judge.get("model") is None:
-        yield Problem("judge.model", "is missing: an endpoint is asked for a model by name")
+        yield Problem(f"{path}.model", "is missing: an endpoint is asked for a model by name")
     elsewhere = judge.get("local") is not None or judge.get("policy") is not None
     for key in ("model", "api_key_env", "extra"):
         if judge.get("url") is None and elsewhere and judge.get(key):
-            yield Problem(f"judge.{key}", "is for an endpoint, and no url is given")
+            yield Problem(f"{path}.{key}", "is for an endpoint, and no url is given")
     if judge.get("policy") is not None:
         if alone:
-            yield Problem("judge.policy", "there is no policy here that could judge; use url or local")
+            yield Problem(f"{path}.policy", "there is no policy here that could judge; use url or local")
         elif _mapping(raw, "policy").get("lora") is None:
-            yield Problem("judge.policy", "needs an adapter that can be switched off; set policy.lora")
-    cost = _mapping(judge, "budget").get("cost")
-    if cost is not None and not any(_mapping(judge, "prices").values()):
-        yield Problem("judge.budget.cost", "nothing costs anything without judge.prices")
+            yield Problem(f"{path}.policy", "needs an adapter that can be switched off; set policy.lora")
+
+
+def _panel(judge: Mapping[str, Any], panel: Mapping[str, Any]) -> Iterator[Problem]:
+    """Problems between a panel and the keys beside it."""
+    vote = _mapping(judge, "vote")
+    if not panel:
+        if vote and judge.get("panel") is None:
+            yield Problem("judge.vote", "is for several judges, and no panel is given")
+        return
+    for key, value in judge.items():
+        if key not in ("panel", "vote", "budget") and key in MemberSpec.model_fields and value is not None:
+            yield Problem(f"judge.{key}", f"belongs to each judge of the panel: judge.panel.NAME.{key}")
+    for key in ("weights", "ranges"):
+        for name in _mapping(vote, key):
+            if name not in panel:
+                yield Problem(f"judge.vote.{key}.{name}", f"no judge {name!r} on the panel{near(str(name), panel)}")
+    quorum = vote.get("quorum")
+    if isinstance(quorum, int) and quorum > len(panel):
+        yield Problem("judge.vote.quorum", f"{quorum} votes are needed, and {len(panel)} judges are on the panel")
 
 
 def stage_kinds(stages: Mapping[str, Any]) -> dict[str, str]:
@@ -80,7 +116,7 @@ def _tiny(tiny: Mapping[str, Any]) -> Iterator[Problem]:
         yield Problem("policy.tiny.kv_heads", f"must divide heads ({heads}); given: {kv_heads}")
 
 
-def _stages(stages: Mapping[str, Any]) -> Iterator[Problem]:
+def _stages(stages: Mapping[str, Any], raw: Mapping[str, Any]) -> Iterator[Problem]:
     kinds = stage_kinds(stages)
     policies = [BASE]
     earlier: list[str] = []
@@ -93,7 +129,18 @@ def _stages(stages: Mapping[str, Any]) -> Iterator[Problem]:
         kind = kinds.get(name)
         yield from _named(stage.get("from"), f"{path}.from", policies, "earlier stage that trains")
         if kind == "sft":
-            yield from _sft(stage, path, earlier)
+            writers = [*policies, *(other for other in earlier if kinds.get(other) in ("pairs", "revise"))]
+            yield from _sft(stage, path, earlier, writers)
+            if stage.get("on") == "best" and kinds.get(str(stage.get("of"))) == "revise":
+                yield Problem(f"{path}.on", "revisions have no score to be best by; take on: answers")
+        if kind is not None:
+            yield from pair_stage_problems(name, stage, kinds, policies, earlier)
+        if kind == "dpo":
+            yield from _seconds(stage, path, earlier)
+        if kind == "revise":
+            yield from revise_problems(raw, name, stage, policies)
+        if kind == "rl":
+            yield from _rl(stage, path)
         if kind == "evaluate":
             yield from _evaluate(stage, path, policies)
         if kind in _WRITE_A_POLICY or kind is None:  # one wrong kind is one problem
@@ -106,12 +153,63 @@ def _named(value: Any, path: str, allowed: list[str], what: str) -> Iterator[Pro
         yield Problem(path, f"no {what} {value!r}{near(value, allowed)}")
 
 
-def _sft(stage: Mapping[str, Any], path: str, earlier: list[str]) -> Iterator[Problem]:
-    seconds = stage.get("seconds")
-    if stage.get("steps") is None and seconds is None:
+_WRITTEN = ("of", "n", "temperature", "max_new_tokens", "least")
+"""What an `sft` stage says of completions that a model writes."""
+
+
+def _sft(stage: Mapping[str, Any], path: str, earlier: list[str], writers: list[str]) -> Iterator[Problem]:
+    if stage.get("steps") is None and stage.get("seconds") is None:
         yield Problem(path, "needs steps or seconds")
+    yield from _seconds(stage, path, earlier)
+    on, of = stage.get("on", "gold"), stage.get("of")
+    for key in _WRITTEN if on == "gold" else ():
+        if stage.get(key) is not None:
+            yield Problem(f"{path}.{key}", "is for what a model wrote; set on: best or on: answers")
+    if on == "answers" and stage.get("least") is not None:
+        yield Problem(f"{path}.least", "is for on: best, where completions are scored")
+    if on == "best" and stage.get("n") == 1:
+        yield Problem(f"{path}.n", "the best of 1 is no choice; on: answers takes completions as they come")
+    if on == "best" and stage.get("temperature") == 0:
+        yield Problem(f"{path}.temperature", "0 is greedy, and all completions of a task would be one")
+    if isinstance(of, str) and not ("/" in of or "." in of):
+        yield from _named(of, f"{path}.of", writers, "earlier stage that trains or makes pairs")
+
+
+def _seconds(stage: Mapping[str, Any], path: str, earlier: list[str]) -> Iterator[Problem]:
+    seconds = stage.get("seconds")
     if isinstance(seconds, str) and seconds.startswith("as "):
         yield from _named(seconds[3:].strip(), f"{path}.seconds", earlier, "earlier stage")
+
+
+def _rl(stage: Mapping[str, Any], path: str) -> Iterator[Problem]:
+    algorithm, estimator = stage.get("algorithm", "grpo"), stage.get("estimator")
+    own = ALGORITHMS.get(algorithm) if isinstance(algorithm, str) and algorithm not in FREE else None
+    if own is not None and estimator not in (None, own):
+        yield Problem(f"{path}.estimator", f"{algorithm!r} is an estimator itself; leave this out, or use grpo")
+    if algorithm != "ppo":
+        for key in ("critic", "shaping.whiten"):
+            first, _, second = key.partition(".")
+            value = _mapping(stage, first).get(second) if second else stage.get(first)
+            if value not in (None, False):
+                yield Problem(f"{path}.{key}", f"is for algorithm: ppo, not {given(algorithm)}")
+    critic, head = _mapping(stage, "critic"), _mapping(stage, "critic").get("kind", "head") == "head"
+    if head and critic.get("init", "policy") != "policy":
+        yield Problem(f"{path}.critic.init", "a head starts at 0; only a critic with kind: trunk starts from a model")
+    if not head and critic.get("detach"):
+        yield Problem(f"{path}.critic.detach", "is for kind: head; a trunk of its own never moves the policy")
+    yield from _kl(stage, path)
+
+
+def _kl(stage: Mapping[str, Any], path: str) -> Iterator[Problem]:
+    kl = _mapping(stage, "kl")
+    if kl and _mapping(stage, "trainer").get("beta"):
+        yield Problem(f"{path}.kl", "and trainer.beta are two ways to say it, and a KL counts once; keep one of them")
+    adaptive = kl.get("controller", "fixed") == "adaptive"
+    for key in ("target", "unit"):
+        if adaptive and kl.get(key) is None:
+            yield Problem(f"{path}.kl.{key}", "controller: adaptive needs a target and its unit, token or sequence")
+        if not adaptive and kl.get(key) is not None:
+            yield Problem(f"{path}.kl.{key}", "is for controller: adaptive")
 
 
 def _evaluate(stage: Mapping[str, Any], path: str, policies: list[str]) -> Iterator[Problem]:
@@ -129,9 +227,21 @@ def _evaluate(stage: Mapping[str, Any], path: str, policies: list[str]) -> Itera
     for index, control in enumerate(controls if isinstance(controls, list) else []):
         if isinstance(control, Mapping):
             yield from _named(control.get("of"), f"{path}.controls.{index}.of", policies, "earlier stage that trains")
+            yield from _control(control, f"{path}.controls.{index}")
     pairs = stage.get("differences")
     for index, pair in enumerate(pairs if isinstance(pairs, list) else []):
         for end, name in enumerate(pair if isinstance(pair, list) else []):
             yield from _named(name, f"{path}.differences.{index}.{end}", of, "measured stage")
         if isinstance(pair, list) and len(pair) == 2 and pair[0] == pair[1]:
             yield Problem(f"{path}.differences.{index}", f"compares {given(pair[0])} with itself")
+
+
+def _control(control: Mapping[str, Any], path: str) -> Iterator[Problem]:
+    if control.get("best_of") is None:
+        if control.get("by") is not None:
+            yield Problem(f"{path}.by", "says what best_of chooses by, and best_of is not set")
+        return
+    if control.get("temperature") == 0:
+        yield Problem(f"{path}.temperature", "0 is greedy, and all completions of a task would be one")
+    if control.get("samples") is not None:
+        yield Problem(f"{path}.samples", "best_of says how many completions are sampled, of which one is kept")

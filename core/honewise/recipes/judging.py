@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-__all__ = ["BudgetSpec", "JudgeSpec", "LocalSpec", "PriceSpec"]
+__all__ = ["BudgetSpec", "JudgeSpec", "LocalSpec", "MemberSpec", "PriceSpec", "VoteSpec"]
 
 Positive = Annotated[int, Field(gt=0)]
 Seconds = Annotated[float, Field(gt=0)]
@@ -33,6 +33,12 @@ def _address(value: str) -> str:
     if "@" in rest.partition("/")[0] or "?" in rest or "#" in rest:
         # What is wrong here is likely to be a password, and messages are read by others.
         raise ValueError("must hold neither a name and password nor a query; a key goes into api_key_env")
+    return value
+
+
+def _ascending(value: list[float]) -> list[float]:
+    if not value[0] < value[1]:
+        raise ValueError("must be the lower end and then the higher one")
     return value
 
 
@@ -73,8 +79,8 @@ class PriceSpec(_Section):
     """Of replies."""
 
 
-class JudgeSpec(_Section):
-    """Who judges: a chat endpoint at `url`, a `local` model, or the `policy` itself. Exactly one of the three."""
+class MemberSpec(_Section):
+    """One judge of several: a chat endpoint at `url`, a `local` model, or the `policy` itself. Exactly one of them."""
 
     url: Annotated[str, AfterValidator(_address)] | None = None
     """An OpenAI-compatible endpoint, such as `http://127.0.0.1:8000/v1`: vLLM, Ollama, llama.cpp, a hosted service."""
@@ -112,9 +118,49 @@ class JudgeSpec(_Section):
     """Seconds before the second attempt, doubled for each further one up to 30; `Retry-After` is honoured."""
     concurrency: Positive = 32
     """Most questions at a time; fewer while the endpoint says that it has too much to do."""
-    budget: BudgetSpec = Field(default_factory=BudgetSpec)
-    """What may be used."""
     prices: PriceSpec = Field(default_factory=PriceSpec)
     """What tokens cost; left out, nothing."""
     cache: str | Literal[False] | None = None
     """The file of the cache; left out, `honewise/judge.sqlite` in the user's cache folder; `false`: none."""
+
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=100)]
+Range = Annotated[list[float], Field(min_length=2, max_length=2), AfterValidator(_ascending)]
+
+
+class VoteSpec(_Section):
+    """How the judges of a panel decide together."""
+
+    rule: Literal["mean", "median", "majority", "approval", "veto"] = "mean"
+    """For verdicts about one answer. `majority`: the most frequent; `approval`: the share of judges whose verdict is
+    `threshold` or more; `veto`: the mean, unless a verdict is below `threshold`: then the lowest."""
+    ranking: Literal["mean", "majority", "borda", "copeland", "approval", "veto"] = "mean"
+    """For answers that are compared with one another; `majority`: the share of judges who put it first."""
+    weights: dict[Name, Annotated[float, Field(gt=0)]] = Field(default_factory=dict)
+    """By judge, for `mean`; 1 where nothing is said."""
+    threshold: float = 0.5
+    """From which value on a verdict approves, and below which it vetoes."""
+    ranges: dict[Name, Range] = Field(default_factory=dict)
+    """By judge: the lowest and highest verdict that it really gives, mapped to 0 and 1 before the vote."""
+    normalise: Literal["none", "range", "rank"] = "none"
+    """Of each judge's scores over answers that are compared, before the vote."""
+    ties: Literal["low", "mean", "high"] = "low"
+    """Which of equally frequent verdicts a `majority` means."""
+    tie_break: Literal["none", "mean", "seed"] = "none"
+    """What orders answers that the ranking rule leaves equal."""
+    quorum: Positive | None = None
+    """Judges that must have answered; left out, all. With fewer there is no verdict."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Of the draws of `tie_break: seed`."""
+
+
+class JudgeSpec(MemberSpec):
+    """Who judges: a chat endpoint at `url`, a `local` model, the `policy` itself, or a `panel` of several. Exactly one
+    of them."""
+
+    panel: Annotated[dict[Name, MemberSpec], Field(min_length=2)] | None = None
+    """Several judges by name, each described by the keys of this section."""
+    vote: VoteSpec = Field(default_factory=VoteSpec)
+    """How the judges of a panel decide together."""
+    budget: BudgetSpec = Field(default_factory=BudgetSpec)
+    """What may be used, by all judges together."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from honewise.errors import Problem, RecipeError, near
 from . import yaml12
 from .checks import whole_problems
 from .explain import given, in_file_order, problems_of
+from .places import stage_places
 from .schema import FORMAT, KINDS, Recipe
 
 __all__ = ["Check", "dump_recipe", "json_schema", "load_recipe", "read_recipe", "resolved"]
@@ -28,13 +29,14 @@ Check = Callable[[Mapping[str, Any]], Iterable[Problem]]
 """Takes the recipe as read, overrides applied, possibly faulty; returns problems, raises nothing."""
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(/[\w.-]+)?(:[\w.\[\]%:+-]+)?")
+_MODEL_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _SECRET = re.compile(r"(?i)(hub_token|push_to_hub_token|token|.*(api_?key|secret|password|credentials?))")
 
 _CHOICES = {
     ("policy",): ("tiny", "hub", "path"),
     ("data", "train"): ("samples", "path"),
     ("data", "held_out"): ("samples", "path"),
-    ("judge",): ("url", "local", "policy"),
+    ("judge",): ("url", "local", "policy", "panel"),
     ("judge", "local"): ("hub", "path"),
 }
 _EXCLUSIVE = {(*at, one): tuple(o for o in names if o != one) for at, names in _CHOICES.items() for one in names}
@@ -240,6 +242,17 @@ def place_paths(raw: dict[str, Any], folder: Path | None) -> list[Problem]:
     def find(text: str) -> Path | None:
         return next((found for base in folders if (found := base / Path(text).expanduser()).exists()), None)
 
+    for spot in stage_places(raw):
+        text = _text_at(spot.node, spot.key)
+        if text is None or text in spot.names:
+            continue
+        found = find(text)
+        if found is not None:
+            spot.node[spot.key] = str(found.resolve())
+        elif not (spot.hub and _MODEL_ID.fullmatch(text)):
+            listed = near(text, spot.names) if spot.names else f" (looked in {' and '.join(map(str, folders))})"
+            problems.append(Problem(spot.path, f"no such {spot.what}: {text!r}{listed}"))
+
     def place(node: Any, key: str, path: str, tail: str = "") -> None:
         text = node.get(key) if isinstance(node, dict) else None
         if not isinstance(text, str):
@@ -248,7 +261,7 @@ def place_paths(raw: dict[str, Any], folder: Path | None) -> list[Problem]:
         found = find(file)
         if found is not None:
             node[key] = f"{found.resolve()}{colon}{function}"
-        elif path in ("policy.path", "judge.local.path") or tail or not _HUB_ID.fullmatch(text):
+        elif path == "policy.path" or path.endswith(".local.path") or tail or not _HUB_ID.fullmatch(text):
             looked = " and ".join(str(base) for base in folders)
             problems.append(Problem(path, f"no such file or folder: {file!r} (looked in {looked})"))
 
@@ -260,9 +273,8 @@ def place_paths(raw: dict[str, Any], folder: Path | None) -> list[Problem]:
         if isinstance(spec, dict) and spec.get("path") is None and spec.get("samples") is None:
             spec["samples"] = part.replace("_", "-")  # the section's own name
     place(raw.get("policy"), "path", "policy.path")
-    judge = raw.get("judge") if isinstance(raw.get("judge"), dict) else {}
-    assert isinstance(judge, dict)
-    place(judge.get("local"), "path", "judge.local.path")
+    for path, local in _local_judges(raw.get("judge")):
+        place(local, "path", path)
     rubric = raw.get("rubric") if isinstance(raw.get("rubric"), dict) else {}
     assert isinstance(rubric, dict)
     rewards = rubric.get("rewards") if isinstance(rubric.get("rewards"), dict) else {}
@@ -270,3 +282,19 @@ def place_paths(raw: dict[str, Any], folder: Path | None) -> list[Problem]:
     for name, spec in rewards.items():
         place(spec, "fn", f"rubric.rewards.{name}.fn", tail=":")
     return problems
+
+
+def _local_judges(judge: Any) -> Iterator[tuple[str, Any]]:
+    """Where the section ``judge`` describes local models, by itself or in its panel."""
+    if not isinstance(judge, dict):
+        return
+    yield "judge.local.path", judge.get("local")
+    panel = judge.get("panel")
+    for name, member in panel.items() if isinstance(panel, dict) else ():
+        yield f"judge.panel.{name}.local.path", member.get("local") if isinstance(member, dict) else None
+
+
+def _text_at(node: Any, key: Any) -> str | None:
+    """The text that a mapping or a list holds there."""
+    value = node.get(key) if isinstance(node, dict) else node[key] if isinstance(node, list) else None
+    return value if isinstance(value, str) else None

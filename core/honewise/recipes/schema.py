@@ -10,9 +10,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from .judging import JudgeSpec
+from .policy_gradient import (
+    ConstraintSpec,
+    CriticSpec,
+    DynamicSpec,
+    InvarianceSpec,
+    KlSpec,
+    OrderSpec,
+    ShapingSpec,
+    StopSpec,
+    with_estimator,
+)
+from .preference import DpoStage, PairsStage, RewardModelStage
+from .revising import ReviseStage
+from .sections import BASE, Count, LoraSpec, Name, Positive, Section, Share, TrainingStage, as_seconds
 
 __all__ = [
     "BASE",
@@ -22,10 +36,14 @@ __all__ = [
     "DataSection",
     "DataSpec",
     "DomainSpec",
+    "DpoStage",
     "EvaluateStage",
     "LoraSpec",
+    "PairsStage",
     "PolicySpec",
     "Recipe",
+    "ReviseStage",
+    "RewardModelStage",
     "RewardSpec",
     "RlStage",
     "RubricSpec",
@@ -36,28 +54,6 @@ __all__ = [
 
 FORMAT = 1
 """The recipe format this version reads."""
-
-BASE = "base"
-"""In ``from`` and ``of``: the policy as ``policy:`` describes it, before any stage."""
-
-Positive = Annotated[int, Field(gt=0)]
-Count = Annotated[int, Field(ge=0)]
-Share = Annotated[float, Field(ge=0, le=1)]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=100)]
-
-
-class Section(BaseModel):
-    """A mapping of a recipe in which every key is known."""
-
-    model_config = ConfigDict(
-        extra="forbid",
-        frozen=True,
-        strict=True,
-        use_attribute_docstrings=True,
-        validate_by_name=True,
-        validate_by_alias=True,
-        serialize_by_alias=True,
-    )
 
 
 class DomainSpec(BaseModel):
@@ -116,19 +112,6 @@ class TinySpec(Section):
     """Tokens of prompt and completion together."""
 
 
-class LoraSpec(Section):
-    """Train low-rank adapters and leave the model's own weights alone."""
-
-    r: Positive = 16
-    """Rank of the adapters."""
-    alpha: Positive = 32
-    """Scale numerator: updates are multiplied by alpha / r."""
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Share of adapter inputs dropped in training."""
-    targets: list[str] | Literal["all-linear"] = "all-linear"
-    """Names of the modules to adapt, or `all-linear`."""
-
-
 class PolicySpec(Section):
     """The model to train. Exactly one of `tiny`, `hub` and `path`."""
 
@@ -169,6 +152,13 @@ class RewardSpec(Section):
     """What happens where the reward could not be computed; `skip` leaves its component out, without bias."""
     fn: str | None = None
     """A reward of your own, as `file.py:function`, beside the recipe."""
+    model: str | None = None
+    """A reward model: a `reward-model` stage, a folder that one wrote, or a hub id of a sequence classifier with one
+    output. Stages before that stage are scored without it."""
+    segments: bool | None = None
+    """Pay each segment where it ends, for a model that was trained to; left out, where it was."""
+    cross_fit: bool = False
+    """Score each prompt by the model of the fold that never saw it; needs `folds` in the model's stage."""
     options: dict[str, Any] = Field(default_factory=dict)
     """Keyword-only arguments of the reward's function."""
 
@@ -189,27 +179,8 @@ class RubricSpec(Section):
     """A wrong completion never totals as much as the least a right one can; left out, the preset's."""
 
 
-def _as_seconds(value: Any) -> Any:
-    if isinstance(value, str) and not value.startswith("as "):
-        raise ValueError("must be a number of seconds, or 'as STAGE'")
-    return value
-
-
-class TrainingStage(Section):
-    """What all stages that train have in common."""
-
-    from_: str | None = Field(default=None, alias="from")
-    """The earlier stage whose policy is trained further, or `base`; left out, the last one that wrote a policy."""
-    save_every: Positive | None = None
-    """Steps between checkpoints; left out, ten checkpoints are spread over the stage."""
-    keep: Positive = 2
-    """Checkpoints kept."""
-    trainer: dict[str, Any] = Field(default_factory=dict)
-    """Any argument of the TRL trainer behind the stage; checked against TRL's own fields when the recipe is read."""
-
-
 class SftStage(TrainingStage):
-    """Supervised warm-up on the gold completions of some training tasks."""
+    """Supervised learning: from gold completions, or from what a model wrote."""
 
     stage: Literal["sft"] = "sft"
     """The kind of stage; left out, the stage's own name."""
@@ -217,10 +188,24 @@ class SftStage(TrainingStage):
     """Number of training tasks whose gold completion is shown; left out, all those marked as demonstrations, or all."""
     steps: Positive | None = None
     """Optimizer steps; with `seconds`, an upper limit."""
-    seconds: Annotated[Annotated[float, Field(gt=0)] | str | None, BeforeValidator(_as_seconds)] = None
+    seconds: Annotated[Annotated[float, Field(gt=0)] | str | None, BeforeValidator(as_seconds)] = None
     """Train for this long, or `as STAGE`: for as long as that earlier stage took."""
     batch: Positive = 32
     """Demonstrations a step."""
+    on: Literal["gold", "answers", "best"] = "gold"
+    """What is shown: gold completions; `answers` of another model, such as the one that judges; or the `best` of `n`
+    completions of each task, by the rubric's total."""
+    of: str | None = None
+    """Who wrote the answers, for `answers` and `best`: an earlier stage that trains, `base`, a folder or hub id of a
+    model, a file of completions, or an earlier `pairs` or `revise` stage, whose texts are taken as they are."""
+    n: Positive | None = None
+    """Completions sampled of each task; left out, 8 for `best` and the likeliest one for `answers`."""
+    temperature: Annotated[float, Field(ge=0)] | None = None
+    """Of sampling them; left out, 1 for `best` and 0 for `answers`."""
+    max_new_tokens: Positive | None = None
+    """Longest of them in tokens; left out, that of the last stage before it that says one, else 256."""
+    least: float | None = None
+    """For `best`: tasks whose best total is below this are left out."""
 
 
 class RlStage(TrainingStage):
@@ -228,10 +213,12 @@ class RlStage(TrainingStage):
 
     stage: Literal["rl"] = "rl"
     """The kind of stage; left out, the stage's own name."""
-    algorithm: Literal["grpo"] = "grpo"
-    """How advantages become updates."""
+    algorithm: Literal["grpo", "ppo", "gspo", "rloo", "dr-grpo", "remax", "reinforce++"] = "grpo"
+    """How rewards become updates: with a critic (`ppo`), against the group (`grpo`, `rloo`, `dr-grpo`), a greedy
+    completion (`remax`) or the batch (`reinforce++`); `gspo` is `grpo` with the ratio of whole completions."""
     estimator: str = "dense-return"
-    """How rewards become advantages; `honewise plugins` lists who registers estimators."""
+    """How rewards become advantages; left out, the algorithm's: `gae` for `ppo`, `dense-return` for `grpo` and `gspo`,
+    for the others the one of their name. `honewise plugins` lists who registers estimators."""
     estimator_options: dict[str, Any] = Field(default_factory=dict)
     """Options of the estimator."""
     placement: Literal["span_end", "spread", "terminal"] = "span_end"
@@ -239,15 +226,42 @@ class RlStage(TrainingStage):
     scale: Literal["none", "group", "batch"] = "none"
     """Divide advantages by the standard deviation of the totals of the group or of the batch (both biased), or not."""
     steps: Positive = 100
-    """Optimizer steps."""
+    """Optimizer steps; with `minibatches` or `trainer.num_iterations`, several for each batch that is sampled."""
     prompts: Positive = 16
-    """Tasks a step."""
+    """Tasks for which completions are sampled at once."""
     samples: Annotated[int, Field(ge=2)] = 8
     """Completions of each task."""
     temperature: Annotated[float, Field(gt=0)] = 1.0
     """Sampling temperature."""
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Nucleus of sampling; 1 samples from the whole distribution, which the gradient assumes."""
+    minibatches: Positive = 1
+    """Parts of a step's completions, each of which is an update; `trainer.num_iterations` goes through all of them
+    again."""
+    critic: CriticSpec | None = None
+    """For `ppo`; left out, a head on the policy's trunk."""
+    kl: KlSpec | None = None
+    """Keep near the policy that the stage began with; in place of `trainer.beta`."""
+    shaping: ShapingSpec | None = None
+    """Changes to what the learner is paid, beside the rubric."""
+    constraints: dict[str, ConstraintSpec] = Field(default_factory=dict)
+    """Costs by the rubric's name for them."""
+    invariance: InvarianceSpec | None = None
+    """Train groups of tasks to fare alike."""
+    order: OrderSpec | None = None
+    """Which tasks a step may meet; left out, every task once an epoch, in a random order."""
+    dynamic: DynamicSpec | None = None
+    """Replace groups that teach nothing by those of other tasks."""
+    chunks: Positive = 1
+    """Parts in which a step's completions are sampled, by whole tasks; each is scored while the next is sampled, which
+    pays where a judge is slow."""
+    stop: StopSpec | None = None
+    """End early, by held-out tasks; left out, all `steps` are done and the last policy is kept."""
+    shared_prefix: Literal["auto", "off"] = "auto"
+    """In training, compute a prompt once for all of its completions, as sampling does: where the model allows it and
+    the numbers of its first batch agree (`auto`), or never (`off`)."""
+
+    _estimator = model_validator(mode="before")(with_estimator)
 
 
 class Control(Section):
@@ -259,6 +273,10 @@ class Control(Section):
     """Its sampling temperature; 0 is greedy."""
     samples: Positive | None = None
     """Completions of each task; left out, as the stage's `samples`."""
+    best_of: Annotated[int, Field(ge=2)] | None = None
+    """Sample so many of each task and keep the best one by `by`."""
+    by: str = "total"
+    """What the best one is best in: `total`, or a reward of the rubric, such as a reward model."""
 
 
 class EvaluateStage(Section):
@@ -284,12 +302,23 @@ class EvaluateStage(Section):
     batch: Positive = 64
     """Completions generated at once."""
     max_new_tokens: Positive | None = None
-    """Longest completion in tokens; left out, that of the last `rl` stage before it, else 256."""
+    """Longest completion in tokens; left out, that of the last stage before it that says one, else 256."""
 
 
-Stage = Annotated[SftStage | RlStage | EvaluateStage, Field(discriminator="stage")]
+Stage = Annotated[
+    SftStage | PairsStage | ReviseStage | DpoStage | RewardModelStage | RlStage | EvaluateStage,
+    Field(discriminator="stage"),
+]
 
-KINDS: Mapping[str, type[Section]] = {"sft": SftStage, "rl": RlStage, "evaluate": EvaluateStage}
+KINDS: Mapping[str, type[Section]] = {
+    "sft": SftStage,
+    "pairs": PairsStage,
+    "revise": ReviseStage,
+    "dpo": DpoStage,
+    "reward-model": RewardModelStage,
+    "rl": RlStage,
+    "evaluate": EvaluateStage,
+}
 """Every kind of stage."""
 
 

@@ -15,7 +15,22 @@ __all__ = ["Chart", "Series", "chart", "stage_series"]
 WIDTH, HEIGHT = 300.0, 120.0
 LEFT, RIGHT, TOP, BOTTOM = 44.0, 8.0, 10.0, 20.0
 
-_FIRST = ("loss", "mean_token_accuracy", "kl", "entropy", "grad_norm", "reward_std", "judge/cost", "judge/calls")
+_FIRST = (
+    "loss",
+    "margin",
+    "accuracy",
+    "safe_accuracy",
+    "rewards/margins",
+    "rewards/accuracies",
+    "pairs",
+    "mean_token_accuracy",
+    "kl",
+    "entropy",
+    "grad_norm",
+    "reward_std",
+    "judge/cost",
+    "judge/calls",
+)
 """Metrics of trainers shown at once; the rest is folded away."""
 _KNOWN = {
     "total": "what a completion is worth, mean",
@@ -28,6 +43,11 @@ _KNOWN = {
     "mean_token_accuracy": "share of demonstrated tokens that the model would have chosen",
     "grad_norm": "norm of the gradient",
     "reward_std": "spread of rewards within groups",
+    "margin": "how far apart the model scores chosen and rejected completions, mean",
+    "safe_accuracy": "share of completions whose sign is right: safe below 0",
+    "rewards/margins": "implicit reward of the chosen less that of the rejected completion, mean",
+    "rewards/accuracies": "share of pairs whose chosen completion has the higher implicit reward",
+    "pairs": "pairs made in a round",
     "judge/calls": "questions that the judge answered, cached ones not counted",
     "judge/cost": "what they cost, by the recipe's prices",
 }

@@ -91,7 +91,7 @@ def measurements(store: Store, stage: str, rollouts: Mapping[int, Sequence[Store
 def headlines(store: Store, stage: str) -> list[Headline]:
     """What the last policy gained over the first it is compared with, for each way of sampling, controls left out."""
     named = {evaluation.name: evaluation for evaluation in store.evaluations(stage)}
-    trained = {state.stage for state in store.stages() if state.kind == "rl"}
+    trained = {state.stage for state in store.stages() if state.kind in ("rl", "dpo")}
     best: dict[str, Headline] = {}
     for pair in store.comparisons(stage):
         after, before = named.get(pair.one), named.get(pair.other)

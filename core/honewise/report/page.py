@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from honewise.errors import MissingExtra
 from honewise.recipes.schema import Recipe
 from honewise.runs import manifest
+from honewise.runs.preferences import held_out, pair_counts
 from honewise.runs.rows import StoredRollout
 from honewise.runs.run import Run
 
@@ -70,6 +71,8 @@ def render(run: Run, *, rollouts: int = ROLLOUTS) -> str:
             stages=run.store.stages(),
             evaluations=_evaluations(run, measured),
             curves=_curves(run, every),
+            pairs=pair_counts(run.store),
+            judged=held_out(run.store),
             reasons=unscored_reasons(places),
             latencies=latencies(every),
             total=len(every),

@@ -12,7 +12,7 @@ from typing import Any
 
 from honewise.clients import CallRecord, Spent
 
-__all__ = ["TABLE", "StoredCall", "read_calls", "spent_on_calls", "write_calls"]
+__all__ = ["TABLE", "StoredCall", "has_table", "read_calls", "spent_on_calls", "write_calls"]
 
 TABLE = """
 CREATE TABLE IF NOT EXISTS judge_calls (
@@ -45,7 +45,7 @@ def write_calls(db: sqlite3.Connection, stage: str, step: int | None, calls: Ite
 
 def read_calls(db: sqlite3.Connection, stage: str | None = None, step: int | None = None) -> list[StoredCall]:
     """Calls in the order of writing; of one stage and step where said. A store of before had no such table."""
-    if not _has_table(db):
+    if not has_table(db):
         return []
     given = {name: value for name, value in (("stage", stage), ("step", step)) if value is not None}
     where = "WHERE " + " AND ".join(f"{name} = ?" for name in given) if given else ""
@@ -57,7 +57,7 @@ def read_calls(db: sqlite3.Connection, stage: str | None = None, step: int | Non
 
 def spent_on_calls(db: sqlite3.Connection) -> Spent:
     """What the run's calls have used of a budget."""
-    if not _has_table(db):
+    if not has_table(db):
         return Spent()
     calls, tokens, cost = db.execute(
         "SELECT count(*), coalesce(sum(prompt_tokens + tokens), 0), coalesce(sum(cost), 0.0) FROM judge_calls"
@@ -66,7 +66,7 @@ def spent_on_calls(db: sqlite3.Connection) -> Spent:
     return Spent(int(calls), int(tokens), float(cost))
 
 
-def _has_table(db: sqlite3.Connection) -> bool:
+def has_table(db: sqlite3.Connection) -> bool:
     return db.execute("SELECT 1 FROM sqlite_master WHERE name = 'judge_calls'").fetchone() is not None
 
 

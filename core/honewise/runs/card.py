@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from honewise.recipes.judging import JudgeSpec
-from honewise.recipes.schema import PolicySpec
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
+from typing import Any
 
 from . import manifest
+from .disclosure import Field, fields, judge_name, policy_name
+from .preferences import sentences
 from .run import Run
 from .summary import comparisons, results
 
-__all__ = ["write"]
+__all__ = ["NOT_DONE", "write"]
+
+NOT_DONE = "**not done**"
 
 
 def write(run: Run) -> None:
-    """Write ``card.md`` from the store, the recipe and the manifest."""
+    """Write ``card.md`` from the store, the recipe, the manifest and the audits kept with the run."""
     manifest.write_whole(run.path / "card.md", "\n".join(_lines(run)) + "\n")
 
 
@@ -23,7 +26,7 @@ def _lines(run: Run) -> Iterator[str]:
     facts, recipe = manifest.read(run.path), run.recipe
     yield f"# {run.name}"
     yield ""
-    policy, device = _policy(recipe.policy), facts.get("device")
+    policy, device = policy_name(recipe.policy), facts.get("device")
     yield f"Domain `{recipe.domain.use}`, policy {policy}, seed {recipe.seed}, on {device}."
     for part, found in facts.get("data", {}).items():
         yield f"- {part}: {found['tasks']} tasks from {found['source']} (read as {found['format']})"
@@ -37,14 +40,47 @@ def _lines(run: Run) -> Iterator[str]:
     spent = run.store.judge_spent()
     if spent.calls:
         cost = f", cost {spent.cost:.4g}" if spent.cost else ""
-        yield f"- judge{_judge(recipe.judge)}: {spent.calls} calls, {spent.tokens} tokens{cost}"
+        yield f"- judge, {judge_name(recipe.judge)}: {spent.calls} calls, {spent.tokens} tokens{cost}"
+    yield from _panel(facts.get("panel", []))
+    for sentence in sentences(run.store):
+        yield f"- {sentence}"
     for stage in run.store.stages():
         if stage.kind == "evaluate" and run.store.evaluations(stage.stage):
             yield from _tables(run, stage.stage)
+    told = fields(run)
+    yield from _disclosed(told)
     yield ""
     yield "## What was not"
     yield ""
     yield from _missing(run)
+    undone = [field.name for field in told if not field.said]
+    if undone:
+        yield f"- Not done, of the fields above: {', '.join(undone)}."
+
+
+def _disclosed(told: Sequence[Field]) -> Iterator[str]:
+    yield from ["", "## Disclosure", "", "Each field is filled, or says that it was not done."]
+    for section, found in groupby(told, key=lambda field: field.section):
+        yield from ["", f"### {section}", ""]
+        rows: list[tuple[str, ...]] = [(field.name, field.said or _undone(field.how)) for field in found]
+        yield from _markdown(("field", "what"), rows)
+
+
+def _undone(how: str) -> str:
+    return f"{NOT_DONE}: {how}" if how else NOT_DONE
+
+
+def _panel(goes: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """How several judges got on with one another, each time that the run was begun or resumed."""
+    for each in goes:
+        apart = ", ".join(f"{name} {value:.3g}" for name, value in each["apart"].items())
+        failed = {name: count for name, count in each["failed"].items() if count}
+        silent = f"; without an answer: {', '.join(f'{n} {count}' for n, count in failed.items())}" if failed else ""
+        yield (
+            f"- panel: {each['decided']} of {each['questions']} questions decided; two judges differ by"
+            f" {each['disagreement']:.3g} on average, each from the others by {apart}; majorities ran in a circle"
+            f" {each['cycles']} times{silent}"
+        )
 
 
 def _tables(run: Run, stage: str) -> Iterator[str]:
@@ -73,22 +109,13 @@ def _missing(run: Run) -> Iterator[str]:
         yield f"- Rewards dropped by the recipe: {', '.join(dropped)}."
 
 
-def _judge(spec: JudgeSpec | None) -> str:
-    local = spec.local if spec is not None else None
-    name = (spec.model if spec is not None else None) or (local and (local.path or local.hub))
-    return f" `{name}`" if name else ", the policy with its adapter off"
-
-
-def _policy(spec: PolicySpec) -> str:
-    if spec.tiny is not None:
-        text = f"tiny ({spec.tiny.layers} layers of width {spec.tiny.width})"
-    else:
-        text = f"`{spec.hub or spec.path}`"
-    return text + (f" with LoRA of rank {spec.lora.r}" if spec.lora else "")
-
-
 def _markdown(columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> Iterator[str]:
     yield "| " + " | ".join(columns) + " |"
     yield "|" + "---|" * len(columns)
     for row in rows:
-        yield "| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |"
+        yield "| " + " | ".join(map(_cell, row)) + " |"
+
+
+def _cell(text: str) -> str:
+    """One line of a table, whatever a data set or a plugin called its things."""
+    return " ".join(text.split()).replace("<", "&lt;").replace("|", "\\|")

@@ -103,14 +103,16 @@ def hash_tasks(tasks: Iterable[Task]) -> str:
 
 
 def hash_templates(domain: Domain, package: str) -> dict[str, str]:
-    """File to SHA-256 of the judge templates that a domain ships in its package."""
-    found = {}
+    """File to SHA-256 of the judge templates that a domain lists, with all the forms in which it asks with them."""
+    found: dict[str, Any] = {}
     for template in domain.judges:
-        with contextlib.suppress(OSError, ModuleNotFoundError):
-            found[template.file] = hashlib.sha256(
-                resources.files(package).joinpath(template.file).read_bytes()
-            ).hexdigest()
-    return found
+        home = template.package.partition(".")[0] or package
+        with contextlib.suppress(OSError, ModuleNotFoundError, TypeError):
+            if template.file not in found:
+                text = resources.files(home).joinpath(template.file).read_bytes()
+                found[template.file] = hashlib.sha256(text)
+            found[template.file].update(template.form.encode("utf-8", "replace"))
+    return {file: digest.hexdigest() for file, digest in found.items()}
 
 
 def _version(distribution: str) -> str:

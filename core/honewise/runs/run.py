@@ -30,6 +30,7 @@ from honewise.recipes.load import dump_recipe, read_recipe, resolved
 from honewise.recipes.schema import Recipe
 
 from . import manifest
+from .processes import Place
 from .store import Store
 
 __all__ = ["Run", "StageContext", "stage_seed"]
@@ -38,7 +39,10 @@ _MAY_CHANGE = (
     re.compile(r"rubric\.max_unscored"),
     re.compile(r"stages\.[^.]+\.keep"),
     re.compile(r"runs_dir"),
-    re.compile(r"judge\.(url|api_key_env|timeout|deadline|attempts|backoff|concurrency|cache|(budget|prices)(\..+)?)"),
+    re.compile(
+        r"judge\.(panel\.[^.]+\.)?"
+        r"(url|api_key_env|timeout|deadline|attempts|backoff|concurrency|cache|(budget|prices)(\..+)?)"
+    ),
 )
 """What a resumed run may say otherwise than when it began: nothing that moves a weight or a number."""
 
@@ -201,6 +205,8 @@ class StageContext:
     progress: Progress = field(default_factory=Silent)
     resume: bool = False
     """True where the stage was begun before and goes on from its newest checkpoint, if any."""
+    place: Place = field(default_factory=Place)
+    """Which process this is of those that do the stage together."""
 
     @property
     def store(self) -> Store:

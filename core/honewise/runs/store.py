@@ -17,7 +17,7 @@ from typing import Any, Literal
 from honewise.clients import CallRecord, Spent
 from honewise.errors import RunError
 
-from . import calls
+from . import calls, glances
 from . import rows as records
 from .rows import Evaluation, RolloutRow, StoredRollout
 
@@ -323,6 +323,13 @@ class Store:
 
     def steps(self, stage: str) -> list[int]:
         return [row[0] for row in self._db.execute("SELECT step FROM steps WHERE stage = ? ORDER BY step", (stage,))]
+
+    def sampled(self, stage: str) -> dict[int, int]:
+        """Step to how many completions of it are stored, for the steps that have any."""
+        return glances.sampled(self._db, stage)
+
+    def glance(self) -> glances.Glance:
+        return glances.glance(self._db)
 
     def metrics(self, stage: str) -> dict[int, dict[str, float]]:
         """Step to named numbers, steps in order. NaN stands for a number that could not be had."""

@@ -24,6 +24,8 @@ from .outcome import Outcome, checked, failed
 
 __all__ = ["Loop"]
 
+_ASKING = ("ask", "poll")
+"""Methods of judges, beside the call itself, that wait for a model's answer."""
 _BEAT = 0.25
 _GRACE = 5.0
 
@@ -37,12 +39,14 @@ class Loop:
         self.stopped: BudgetExceeded | None = None
         """Why the judge will not be asked any more."""
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._starting = threading.Lock()
         self._beat = 0.0
         self._pending: dict[concurrent.futures.Future[list[Outcome]], tuple[Plan, int]] = {}
 
     def submit(self, plan: Plan, jobs: list[Job]) -> concurrent.futures.Future[list[Outcome]]:
         """Start one call of a reward: for one job, or for a batch of them where it takes a batch."""
-        loop = self._loop or self._start()
+        with self._starting:
+            loop = self._loop or self._start()
         future = asyncio.run_coroutine_threadsafe(self._bounded(plan, jobs), loop)
         self._pending[future] = (plan, len(jobs))
         return future
@@ -157,16 +161,23 @@ class _Patient:
         self._asked = 0
         self._left = 0.0
 
-    async def __call__(self, template: JudgeTemplate, /, *, images: Sequence[str] = (), **slots: str) -> Verdict:
+    async def __call__(
+        self, template: JudgeTemplate, /, *, images: Sequence[str] = (), **slots: str | Sequence[str]
+    ) -> Verdict:
         with self._stopped():
             return await self._judge(template, images=images, **slots)
 
-    async def ask(self, *arguments: Any, **named: Any) -> Any:
-        with self._stopped():
-            return await self._judge.ask(*arguments, **named)  # type: ignore[attr-defined]
-
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._judge, name)
+        """What else the judge has; where that asks a model, off the clock, too."""
+        found = getattr(self._judge, name)
+        return self._waiting(found) if name in _ASKING else found
+
+    def _waiting(self, question: Callable[..., Any]) -> Callable[..., Any]:
+        async def asked(*arguments: Any, **named: Any) -> Any:
+            with self._stopped():
+                return await question(*arguments, **named)
+
+        return asked
 
     @contextmanager
     def _stopped(self) -> Iterator[None]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import random
+import threading
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from types import TracebackType
 from typing import Any
 
+from honewise.clients.budget import Spent
 from honewise.clients.ledger import CallRecord
 from honewise.contracts import Completion, Domain, Judge, Reward, Rubric, Scored
 from honewise.errors import UnknownName, UserError
@@ -29,6 +31,9 @@ from .stats import RewardStats, Tally, check_budget
 from .surroundings import caller, cores
 
 __all__ = ["Row", "Scorer"]
+
+_AT_ONCE = 16
+"""Calls of ``submit`` that are worked on at a time."""
 
 
 class Scorer:
@@ -86,6 +91,9 @@ class Scorer:
         self._phases: list[Phase] = []
         self._tallies = {name: Tally() for name in self.rubric.terms}
         self._closed = False
+        self._threads: ThreadPoolExecutor | None = None
+        self._turn = threading.RLock()
+        """Held by whoever uses the pool or the tallies."""
 
     def __enter__(self) -> Scorer:
         self.start()
@@ -113,6 +121,8 @@ class Scorer:
     def close(self) -> None:
         """End the workers and the event loop; what they were doing is lost."""
         self._closed = True
+        if self._threads is not None:
+            self._threads.shutdown(wait=False, cancel_futures=True)
         if self._pool is not None:
             self._pool.close()
             self._pool = None
@@ -136,6 +146,22 @@ class Scorer:
         with no_collection():
             return self._assembled(rows, jobs, places, outcomes, step)
 
+    @property
+    def overlaps(self) -> bool:
+        """Whether ``submit`` works beside the caller: nothing is computed in this process but what is awaited."""
+        self.start()
+        return all(phase.kind != "local" for phase in self._phases) and (self._pool is not None)
+
+    def submit(self, rows: Sequence[Row], *, step: int = 0) -> Future[list[Scored]]:
+        """``score`` beside the caller, where it ``overlaps``; of several at a time, judges work for all of them."""
+        if not self.overlaps:
+            done: Future[list[Scored]] = Future()
+            done.set_result(self.score(rows, step=step))
+            return done
+        if self._threads is None:
+            self._threads = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="honewise-scoring")
+        return self._threads.submit(self.score, rows, step=step)
+
     def stats(self) -> Mapping[str, RewardStats]:
         """By reward, since this scorer was made."""
         return {name: tally.stats() for name, tally in self._tallies.items()}
@@ -151,6 +177,14 @@ class Scorer:
         """What the judge was asked since the last time; nothing where it keeps no ledger."""
         take = getattr(self._judge, "take_calls", None)
         return [] if take is None else list(take())
+
+    def charge(self, calls: Sequence[CallRecord]) -> None:
+        """Count against the judge's budget what was asked in another process."""
+        charge = getattr(self._judge, "charge", None)
+        if charge is not None:
+            paid = [call for call in calls if call.source == "endpoint"]
+            tokens = sum(call.prompt_tokens + call.tokens for call in paid)
+            charge(Spent(len(paid), tokens, sum(call.cost for call in paid)))
 
     def _plan(self, name: str) -> Plan:
         reward, term = self._found[name].reward, self.rubric.term(name)
@@ -228,9 +262,10 @@ class Scorer:
         shares = [0] * len(jobs)
         for place in places:
             shares[place] += 1
-        for share, results in zip(shares, outcomes, strict=True):
-            for name, outcome in results.items():
-                self._tallies[name].add(outcome, share)
+        with self._turn:
+            for share, results in zip(shares, outcomes, strict=True):
+                for name, outcome in results.items():
+                    self._tallies[name].add(outcome, share)
         weights = self.rubric.weights(step)
         made = [
             scored(self.rubric, job.task, job.completion or Completion(job.text), results, weights=weights)
@@ -283,7 +318,7 @@ class Scorer:
         chosen_jobs = [jobs[index] for index in open_jobs]
         if pooled:
             assert self._pool is not None
-            with no_collection():
+            with self._turn, no_collection():
                 self._pool.run(chosen_jobs, result, lambda at: done(open_jobs[at]))
             return
         state = random.getstate()

@@ -17,6 +17,8 @@ from .scorer import chosen
 __all__ = ["apply_rubric_spec", "reward_files"]
 
 _FIELDS = tuple(each.name for each in fields(Term))
+_WHERE = ("fn", "model", "segments", "cross_fit")
+"""What a recipe says of a reward beside its place in the rubric: where it comes from, and how a model is asked."""
 
 
 def apply_rubric_spec(
@@ -71,10 +73,10 @@ def reward_files(changes: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _settings(name: str, change: Any) -> dict[str, Any]:
-    settings = {key: value for key, value in _plain(name, change).items() if value is not None and key != "fn"}
+    settings = {key: value for key, value in _plain(name, change).items() if value is not None and key not in _WHERE}
     for key in settings:
         if key not in _FIELDS:
-            raise UserError(f"reward {name!r}: a rubric's term has no {key!r}{near(key, (*_FIELDS, 'fn'))}")
+            raise UserError(f"reward {name!r}: a rubric's term has no {key!r}{near(key, (*_FIELDS, *_WHERE))}")
     if isinstance(settings.get("weight"), Mapping):
         settings["weight"] = {int(step): float(weight) for step, weight in settings["weight"].items()}
     if settings.get("clip") is not None:

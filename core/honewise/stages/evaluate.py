@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from honewise.contracts import Scored, Task
 from honewise.metrics import paired_bootstrap
-from honewise.recipes.schema import EvaluateStage, RlStage
+from honewise.recipes.schema import EvaluateStage
 from honewise.runs.run import StageContext
 from honewise.runs.store import Store
 
 from .judging import lent
-from .measure import Measured, Sampling, measure, per_task
+from .measure import Measured, Sampling, best_of, measure, per_task
 from .workbench import Workbench
 
 __all__ = ["run_evaluate"]
-
-DEFAULT_NEW_TOKENS = 256
-"""Longest completion where no ``rl`` stage before says another."""
 
 ROUNDS = 4_000
 """Of the bootstrap: the ends of an interval move by about a fiftieth of its width from seed to seed."""
@@ -33,10 +31,15 @@ class _Setting:
     of: str
     how: Sampling
     control: bool = False
+    by: str = ""
+    """What the one completion is best in that is kept of each task's; empty where all are."""
 
     @property
     def name(self) -> str:
-        return f"{self.of} {self.how.label}"
+        if not self.by:
+            return f"{self.of} {self.how.label}"
+        by = "" if self.by == "total" else f" by {self.by}"
+        return f"{self.of} {self.how.label} best of {self.how.samples}{by}"
 
 
 def run_evaluate(bench: Workbench, stage: EvaluateStage, ctx: StageContext) -> None:
@@ -48,7 +51,8 @@ def run_evaluate(bench: Workbench, stage: EvaluateStage, ctx: StageContext) -> N
         todo = [setting for setting in settings if setting.of == of and setting.name not in stored]
         if todo:
             _measure(bench, ctx, of, todo, tasks)
-    _compare(ctx, stage, settings)
+    if ctx.place.first:
+        _compare(ctx, stage, settings)
 
 
 def _measure(bench: Workbench, ctx: StageContext, of: str, todo: Sequence[_Setting], tasks: Sequence[Task]) -> None:
@@ -56,10 +60,12 @@ def _measure(bench: Workbench, ctx: StageContext, of: str, todo: Sequence[_Setti
     policy = bench.policy(of)
     with lent(bench.judge, policy):
         for setting in todo:
-            found = measure(policy, tasks, bench.scorer, setting.how, ctx.progress, f"{ctx.stage}: {setting.name}")
+            what = f"{ctx.stage}: {setting.name}"
+            found = measure(policy, tasks, bench.scorer, setting.how, ctx.progress, what, ctx.place)
             ctx.store.write_calls(ctx.stage, None, found.calls)
-            bench.scorer.check_budget(found.scored, bench.recipe.rubric.max_unscored)
-            _keep(ctx, setting, found, len(tasks))
+            bench.check_budget(found.scored)
+            kept = best_of(found, bench.scorer.domain, setting.by) if setting.by else found
+            _keep(ctx, setting, kept, len(tasks))
 
 
 def _settings(bench: Workbench, stage: EvaluateStage, ctx: StageContext) -> Iterator[_Setting]:
@@ -68,7 +74,7 @@ def _settings(bench: Workbench, stage: EvaluateStage, ctx: StageContext) -> Iter
         temperature=0.0,
         samples=1,
         top_p=stage.top_p,
-        max_new_tokens=stage.max_new_tokens or _completion_length(bench, ctx.stage),
+        max_new_tokens=stage.max_new_tokens or bench.completion_length(ctx.stage),
         batch=stage.batch,
         seed=ctx.seed,
     )
@@ -78,23 +84,17 @@ def _settings(bench: Workbench, stage: EvaluateStage, ctx: StageContext) -> Iter
         if stage.samples:
             yield _Setting(of, sampled)
     for control in stage.controls:
-        count = 1 if control.temperature == 0 else control.samples or stage.samples or 1
-        yield _Setting(control.of, replace(how, temperature=control.temperature, samples=count), control=True)
-
-
-def _completion_length(bench: Workbench, stage: str) -> int:
-    names = list(bench.recipe.stages)
-    before = [bench.recipe.stages[name] for name in names[: names.index(stage)]]
-    lengths = [each.trainer.get("max_completion_length") for each in before if isinstance(each, RlStage)]
-    return next((int(length) for length in reversed(lengths) if length), DEFAULT_NEW_TOKENS)
+        count = 1 if control.temperature == 0 else control.best_of or control.samples or stage.samples or 1
+        by = control.by if control.best_of else ""
+        yield _Setting(control.of, replace(how, temperature=control.temperature, samples=count), True, by)
 
 
 def _keep(ctx: StageContext, setting: _Setting, found: Measured, tasks: int) -> None:
     how = setting.how
-    settings = {
+    settings: dict[str, Any] = {
         "temperature": how.temperature,
         "top_p": how.top_p,
-        "samples": how.samples,
+        "samples": 1 if setting.by else how.samples,
         "max_new_tokens": how.max_new_tokens,
         "seed": how.seed,
         "tasks": tasks,
@@ -102,6 +102,8 @@ def _keep(ctx: StageContext, setting: _Setting, found: Measured, tasks: int) -> 
         "scored": sum(row.total is not None for row in found.scored),
         "completions": len(found.rows),
     }
+    if setting.by:
+        settings |= {"best_of": how.samples, "by": setting.by}
     ctx.store.write_eval(ctx.stage, setting.name, setting.of, settings, found.rows, found.numbers)
 
 

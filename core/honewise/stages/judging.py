@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from honewise.clients import CallFailed, Endpoint, LocalBackend
 from honewise.errors import MissingExtra, UserError
-from honewise.judges import TemplateJudge, build_judge
-from honewise.recipes.judging import JudgeSpec, LocalSpec
+from honewise.judges import Panel, TemplateJudge, build_judge, build_panel
+from honewise.recipes.judging import JudgeSpec, LocalSpec, MemberSpec
 
 if TYPE_CHECKING:
     from honewise.models.policy import Policy
@@ -24,25 +24,34 @@ __all__ = ["lent", "make_judge", "open_judge", "ready"]
 _SECONDS = 10.0
 
 
-def open_judge(spec: JudgeSpec, note: Callable[[str], None] = lambda _: None) -> TemplateJudge:
+def open_judge(spec: JudgeSpec, note: Callable[[str], None] = lambda _: None) -> TemplateJudge | Panel:
     """A judge that can be asked: ``make_judge`` and ``ready``."""
     judge = make_judge(spec, note)
     ready(judge, spec, note)
     return judge
 
 
-def make_judge(spec: JudgeSpec, note: Callable[[str], None] = lambda _: None) -> TemplateJudge:
-    """The judge, without the model of a local one. Needs no torch, asks nobody.
+def make_judge(spec: JudgeSpec, note: Callable[[str], None] = lambda _: None) -> TemplateJudge | Panel:
+    """The judge or the panel, without the models of local ones. Needs no torch, asks nobody.
 
     Raises ``UserError`` where the key's variable is not set or the cache cannot be used, and ``MissingExtra``.
     """
+    if spec.panel is not None:
+        identities = {name: _identity(member.local) for name, member in spec.panel.items() if member.local is not None}
+        return build_panel(spec, identities=identities, note=note)
     identity = "" if spec.local is None else _identity(spec.local)
     return build_judge(spec, identity=identity, note=note)
 
 
-def ready(judge: TemplateJudge, spec: JudgeSpec, note: Callable[[str], None] = lambda _: None) -> None:
-    """Load a local model, and ask an endpoint whether it is there. Raises ``UserError`` where the one cannot be had or
-    the other refuses the key."""
+def ready(judge: TemplateJudge | Panel, spec: JudgeSpec, note: Callable[[str], None] = lambda _: None) -> None:
+    """Load local models, and ask endpoints whether they are there. Raises ``UserError`` where one cannot be had or
+    refuses the key."""
+    specs: Mapping[str, MemberSpec] = spec.panel or {"judge": spec}
+    for name, member in judge.members.items():
+        _ready(member, specs[name], note)
+
+
+def _ready(judge: TemplateJudge, spec: MemberSpec, note: Callable[[str], None]) -> None:
     if spec.url is not None:
         _check(judge, note)
     if spec.local is None:
@@ -98,16 +107,21 @@ def _check(judge: TemplateJudge, note: Callable[[str], None]) -> None:
 
 
 @contextmanager
-def lent(judge: TemplateJudge | None, policy: Policy) -> Iterator[None]:
-    """Where the policy itself judges, with its adapter off, it does so within; any other judge is left alone."""
-    backend = judge.client.backend if judge is not None else None
-    if not isinstance(backend, LocalBackend) or not backend.awaits_policy:
+def lent(judge: TemplateJudge | Panel | None, policy: Policy | Callable[[], Policy]) -> Iterator[None]:
+    """Where the policy itself judges, with its adapter off, it does so within; any other judge is left alone, and a
+    policy that would have to be loaded first is not."""
+    backends = [member.client.backend for member in judge.members.values()] if judge is not None else []
+    waiting = [each for each in backends if isinstance(each, LocalBackend) and each.awaits_policy]
+    if not waiting:
         yield
         return
     from honewise.models.generator import ModelGenerator
 
-    backend.attach(ModelGenerator(policy, adapter_off=True, batch=backend.batch))
+    found = policy() if callable(policy) else policy
+    for backend in waiting:
+        backend.attach(ModelGenerator(found, adapter_off=True, batch=backend.batch))
     try:
         yield
     finally:
-        backend.attach(None)
+        for backend in waiting:
+            backend.attach(None)

@@ -11,13 +11,14 @@ from honewise.clients import CallRecord, judge_numbers
 from honewise.contracts import Domain, Scored, Task
 from honewise.metrics import metric_numbers
 from honewise.progress import Progress
+from honewise.runs.processes import Place
 from honewise.runs.rows import RolloutRow
 from honewise.scoring import Row, Scorer
 
 if TYPE_CHECKING:
     from honewise.models.policy import Policy
 
-__all__ = ["Measured", "Sampling", "measure", "numbers_of", "per_task"]
+__all__ = ["Measured", "Sampling", "best_of", "measure", "numbers_of", "per_task", "value_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,31 +53,45 @@ class Measured:
 
 
 def measure(
-    policy: Policy, tasks: Sequence[Task], scorer: Scorer, how: Sampling, progress: Progress, what: str
+    policy: Policy,
+    tasks: Sequence[Task],
+    scorer: Scorer,
+    how: Sampling,
+    progress: Progress,
+    what: str,
+    here: Place | None = None,
 ) -> Measured:
-    """Completions of ``policy`` for ``tasks``, scored. ``what`` names the step to a person."""
+    """Completions of ``policy`` for ``tasks``, scored. ``what`` names the step to a person.
+
+    Of several processes (``here`` says which this is) each does its share; all get the whole, equal to that of one.
+    """
     from honewise.models.sampling import sample
     from honewise.models.text import prompt_text
 
-    progress.start(what, len(tasks) * how.samples)
+    mine = range(here.rank, len(tasks), here.count) if here else range(len(tasks))
+    progress.start(what, len(mine) * how.samples)
     drawn = sample(
         policy,
-        [task.prompt for task in tasks],
+        [tasks[i].prompt for i in mine],
         samples=how.samples,
         temperature=how.temperature,
         top_p=how.top_p,
         max_new_tokens=how.max_new_tokens,
         batch=how.batch,
         seed=how.seed,
+        places=mine,
         progress=progress,
     )
     rows = [
-        Row(task, one.text, one.tokens, one.truncated, group)
-        for group, (task, samples) in enumerate(zip(tasks, drawn, strict=True))
+        Row(tasks[group], one.text, one.tokens, one.truncated, group)
+        for group, samples in zip(mine, drawn, strict=True)
         for one in samples
     ]
     scored = scorer.score(rows)
-    calls = scorer.take_calls()
+    if here is not None and here.count > 1:
+        scored, calls = _together(scored, mine, how.samples), _all_calls(scorer)
+    else:
+        calls = scorer.take_calls()
     prompts = [prompt_text(policy.tokenizer, task.prompt) for task in tasks]
     stored = [
         RolloutRow(result, prompts[index // how.samples], index // how.samples, index % how.samples)
@@ -86,11 +101,39 @@ def measure(
     return Measured(stored, {**numbers_of(scorer.domain, scored), **judge_numbers(calls)}, calls)
 
 
+def _together(scored: Sequence[Scored], groups: Sequence[int], samples: int) -> list[Scored]:
+    """The completions of all processes, in the order of their tasks."""
+    from honewise.engine import processes
+
+    parts = [(group, scored[i * samples : (i + 1) * samples]) for i, group in enumerate(groups)]
+    return [one for _, part in sorted(processes.gather(parts), key=lambda each: each[0]) for one in part]
+
+
+def _all_calls(scorer: Scorer) -> list[CallRecord]:
+    from honewise.engine import processes
+
+    return processes.everyones_calls(scorer)
+
+
+def best_of(found: Measured, domain: Domain, by: str) -> Measured:
+    """Of each task the one completion that is best in ``total`` or a reward, of equal ones the first; the numbers are
+    theirs. One that is unscored is taken only where all of its task are."""
+    name = by if by == "total" else f"reward/{by}"
+    best: dict[int, RolloutRow] = {}
+    for row in found.rows:
+        value, kept = value_of(row.scored, name), best.get(row.group)
+        before = None if kept is None else value_of(kept.scored, name)
+        if kept is None or (value is not None and (before is None or value > before)):
+            best[row.group] = row
+    rows = list(best.values())
+    return Measured(rows, numbers_of(domain, [row.scored for row in rows]))
+
+
 def per_task(scored: Sequence[Scored], name: str) -> dict[str, float]:
     """Task id to the mean over its completions of ``correct``, ``total`` or ``reward/NAME``, where it was scored."""
     values: dict[str, list[float]] = {}
     for row in scored:
-        value = _value(row, name)
+        value = value_of(row, name)
         if value is not None:
             values.setdefault(row.task.id, []).append(float(value))
     return {task: math.fsum(each) / len(each) for task, each in values.items()}
@@ -130,7 +173,8 @@ def numbers_of(domain: Domain, scored: Sequence[Scored]) -> dict[str, float]:
     return numbers
 
 
-def _value(row: Scored, name: str) -> float | None:
+def value_of(row: Scored, name: str) -> float | None:
+    """``correct``, ``total`` or ``reward/NAME`` of one completion; None where it is not known."""
     if name == "correct":
         return None if row.correct is None else float(row.correct)
     if name == "total":

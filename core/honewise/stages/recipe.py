@@ -23,8 +23,12 @@ from honewise.errors import HonewiseError, Problem, RecipeError, UnknownName, Us
 from honewise.host import PluginHost, get_host
 from honewise.recipes.checks import stage_kinds
 from honewise.recipes.load import load_recipe
+from honewise.recipes.policy_gradient import with_estimator
 from honewise.recipes.schema import Recipe, RubricSpec
+from honewise.scoring.gates import Gate
+from honewise.scoring.pairs import BY_TOTAL
 
+from .model_rewards import model_rewards
 from .rubric import make_scorer
 
 __all__ = ["packaged_recipe", "packaged_recipes", "read"]
@@ -77,7 +81,12 @@ def packaged_recipe(name: str, *, host: PluginHost | None = None) -> str:
     return found[recipe]
 
 
-TRAINERS: Mapping[str, Literal["sft", "grpo"]] = {"sft": "sft", "rl": "grpo"}
+TRAINERS: Mapping[str, Literal["sft", "grpo", "dpo", "reward"]] = {
+    "sft": "sft",
+    "dpo": "dpo",
+    "reward-model": "reward",
+    "rl": "grpo",
+}
 """Kind of stage to the TRL trainer behind it."""
 
 
@@ -93,6 +102,7 @@ class _Names:
         if domain is not None:
             yield from self._formats(_mapping(raw, "data"), domain)
             yield from self._rubric(_mapping(raw, "rubric"), domain, judged=isinstance(raw.get("judge"), Mapping))
+            yield from _compared(raw, domain)
         stages = _mapping(raw, "stages")
         for name, kind in stage_kinds(stages).items():
             if kind == "rl":
@@ -157,15 +167,19 @@ class _Names:
 
     def _reward(self, name: str, spec: Any, known: set[str]) -> Iterator[Problem]:
         path = f"rubric.rewards.{name}"
-        if isinstance(spec, Mapping) and spec.get("fn") is not None:
-            if name in known:
-                yield Problem(f"{path}.fn", f"{name!r} is the domain's own reward; give yours another name")
-            return
+        for key in ("fn", "model"):
+            if isinstance(spec, Mapping) and spec.get(key) is not None:
+                if name in known:
+                    yield Problem(f"{path}.{key}", f"{name!r} is the domain's own reward; give yours another name")
+                return
         if name not in known:
             try:
                 self.host.reward(name)
             except UserError:
                 yield Problem(path, f"no reward {name!r}{near(name, {*known, *self.host.rewards})}")
+        template = _mapping(spec, "options").get("template")
+        if name == "judged" and isinstance(template, str):
+            yield from _told(f"{path}.options.template", partial(self.host.judge, template))
 
     def _applied(self, rubric: Mapping[str, Any], domain: Domain, *, judged: bool) -> Iterator[Problem]:
         """What the rubric as a whole refuses: gates on dropped rewards, rings of gates, missing options."""
@@ -174,10 +188,13 @@ class _Names:
         except ValidationError:
             return  # the schema tells these
         judge = _nobody if judged else None
-        yield from _told("rubric", lambda: make_scorer(domain, {}, spec, host=self.host, judge=judge).close())
+        models = {name: model.reward for name, model in model_rewards(spec.rewards, {}).items()}
+        yield from _told(
+            "rubric", lambda: make_scorer(domain, {}, spec, host=self.host, judge=judge, models=models).close()
+        )
 
     def _estimator(self, stage: Mapping[str, Any], path: str) -> Iterator[Problem]:
-        name, options = stage.get("estimator", "dense-return"), stage.get("estimator_options")
+        name, options = with_estimator(stage)["estimator"], stage.get("estimator_options")
         if not isinstance(name, str):
             return
         try:
@@ -191,7 +208,48 @@ class _Names:
                 yield from _told(f"{path}.estimator_options", partial(estimator.check, options))
 
 
-async def _nobody(template: JudgeTemplate, /, *, images: Sequence[str] = (), **slots: str) -> Verdict:
+def _compared(raw: Mapping[str, Any], domain: Domain) -> Iterator[Problem]:
+    """Rewards that stages name to compare completions by: they must be in the rubric, and a model trained before."""
+    rubric = _mapping(raw, "rubric")
+    preset, changes = rubric.get("preset"), _mapping(rubric, "rewards")
+    chosen = preset if isinstance(preset, str) and preset in domain.rubrics else next(iter(domain.rubrics))
+    there = {*domain.rubrics[chosen].terms, *changes} - {name for name, spec in changes.items() if spec is None}
+    stages = _mapping(raw, "stages")
+    kinds = stage_kinds(stages)
+    for name, kind in kinds.items():
+        places = [(stages[name], f"stages.{name}")] if kind == "pairs" else []
+        if kind == "dpo":
+            places = [(_mapping(stages[name], "rounds"), f"stages.{name}.rounds")]
+        controls = stages[name].get("controls") if kind == "evaluate" else None
+        for index, control in enumerate(controls if isinstance(controls, list) else []):
+            places.append((control, f"stages.{name}.controls.{index}"))
+        order = list(stages)
+        later = {
+            reward for reward, spec in changes.items()
+            if isinstance(spec, Mapping) and spec.get("model") in order[order.index(name) :]
+        }  # fmt: skip
+        for node, path in places:
+            if isinstance(node, Mapping):
+                yield from _named_rewards(node, path, there, later)
+
+
+def _named_rewards(node: Mapping[str, Any], path: str, there: set[str], later: set[str]) -> Iterator[Problem]:
+    by, safe = node.get("by"), node.get("safe")
+    wanted = {"by": by if by != BY_TOTAL else None, "safe": None}
+    if isinstance(safe, str):
+        try:
+            wanted["safe"] = Gate.of("safe", safe).other
+        except UserError as error:
+            yield Problem(f"{path}.safe", str(error))
+    for key, reward in wanted.items():
+        if isinstance(reward, str) and reward not in there:
+            allowed = {*there, BY_TOTAL} if key == "by" else there
+            yield Problem(f"{path}.{key}", f"no reward {reward!r} in the rubric{near(reward, allowed)}")
+        elif reward in later:
+            yield Problem(f"{path}.{key}", f"the model of {reward!r} is trained later")
+
+
+async def _nobody(template: JudgeTemplate, /, *, images: Sequence[str] = (), **slots: str | Sequence[str]) -> Verdict:
     """Stands for the judge that the recipe describes, whose own faults are told elsewhere."""
     raise AssertionError(f"asked {template.file} with {sorted(slots)} and {len(images)} pictures")
 
@@ -202,10 +260,14 @@ def _trainers(raw: Mapping[str, Any]) -> Iterator[Problem]:
     kinds = stage_kinds(stages)
     given = {name: stages[name].get("trainer") for name in kinds if kinds[name] in TRAINERS}
     given = {name: arguments for name, arguments in given.items() if isinstance(arguments, Mapping) and arguments}
-    if not given or importlib.util.find_spec("trl") is None:
+    if (not given and "dpo" not in kinds.values()) or importlib.util.find_spec("trl") is None:
         return
-    from honewise.engine.arguments import check
+    from honewise.engine.arguments import check, check_losses
 
+    for name in (name for name, kind in kinds.items() if kind == "dpo"):
+        stage = stages[name]
+        for problem in check_losses(stage.get("losses"), stage.get("divergence"), stage.get("label_smoothing")):
+            yield Problem(f"stages.{name}.{problem.path}", problem.message)
     for name, arguments in given.items():
         for problem in check(TRAINERS[kinds[name]], arguments):
             path = f"stages.{name}.trainer"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from honewise.contracts import Domain, Judge, Scored
+from honewise.contracts import Domain, Judge, Reward, Scored
+from honewise.errors import UserError
 from honewise.host import PluginHost
 from honewise.progress import Progress, Silent
 from honewise.recipes.schema import RubricSpec
@@ -26,16 +27,31 @@ def make_scorer(
     judge: Judge | None = None,
     progress: Progress | None = None,
     seed: int = 0,
+    models: Mapping[str, Reward] | None = None,
+    without: Collection[str] = (),
 ) -> Scorer:
-    """A scorer by the recipe's rubric, its workers not yet started. Raises ``UserError`` on what does not fit."""
+    """A scorer by the recipe's rubric, its workers not yet started. ``models`` are the rubric's rewards that are
+    models; ``without`` leaves some of them out. Raises ``UserError`` on what does not fit."""
     domain = host.domain(use, **options) if isinstance(use, str) else use
+    changes = {name: change for name, change in spec.rewards.items() if name not in without}
+    given = {name: model for name, model in (models or {}).items() if name not in without}
+    if spec.correct in given:
+        raise UserError(f"correct: {spec.correct!r} is a reward model, which gives a number and no verdict")
     rubric = apply_rubric_spec(
-        domain, spec.preset, spec.rewards, correct=spec.correct, cap_wrong=spec.cap_wrong, host=host
+        domain, spec.preset, changes, correct=spec.correct, cap_wrong=spec.cap_wrong, host=host, others=given
     )
-    files = reward_files(spec.rewards)
+    files = reward_files(changes)
     notes = _Notes(progress or Silent())
     return _TellingScorer(
-        use, options, rubric=rubric, reward_files=files, judge=judge, host=host, progress=notes, seed=seed
+        use,
+        options,
+        rubric=rubric,
+        rewards=given,
+        reward_files=files,
+        judge=judge,
+        host=host,
+        progress=notes,
+        seed=seed,
     )
 
 

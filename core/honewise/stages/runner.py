@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import importlib.util
-import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -14,12 +13,27 @@ from typing import Any
 from honewise.errors import BudgetExceeded, MissingExtra, Problem, RecipeError, RunError, UserError
 from honewise.host import PluginHost
 from honewise.progress import Progress, Silent
-from honewise.recipes.schema import EvaluateStage, RlStage, SftStage
+from honewise.recipes.schema import (
+    DpoStage,
+    EvaluateStage,
+    PairsStage,
+    ReviseStage,
+    RewardModelStage,
+    RlStage,
+    SftStage,
+    Stage,
+)
 from honewise.runs import card, manifest
-from honewise.runs.run import Run
+from honewise.runs.follow import follow
+from honewise.runs.processes import Place, place
+from honewise.runs.run import Run, StageContext
 
+from .dpo import check_dpo_stage, run_dpo
 from .evaluate import run_evaluate
+from .pairs import check_pairs_stage, run_pairs
 from .recipe import read
+from .revise import check_revise_stage, run_revise
+from .reward_model import check_reward_model_stage, run_reward_model
 from .rl import check_rl_stage, run_rl
 from .sft import check_sft_stage, run_sft
 from .workbench import Materials, Workbench, prepare
@@ -56,7 +70,6 @@ def resolve(
     host: PluginHost | None = None,
 ) -> Materials:
     """Everything that can be checked and read before a run: the recipe, the domain, the rubric, both task sets."""
-    _one_process()
     return prepare(read(source, overrides, host=host), progress or Silent(), host)
 
 
@@ -64,28 +77,50 @@ def execute(materials: Materials, *, resume: bool, progress: Progress, command: 
     """Make or resume the run's folder and do what is left of its stages."""
     if any(importlib.util.find_spec(name) is None for name in ("torch", "trl")):
         raise MissingExtra("running a recipe", "honewise[train]")
+    from honewise.engine import processes
     from honewise.models.policy import resolve_device
 
-    recipe = materials.recipe
-    facts = _facts(materials)
-    device = resolve_device(recipe.device)
-    if resume:
-        folder = Run.resume(recipe)
-        _same_data(folder, facts)
-    else:
-        folder = Run.create(recipe, command=command, facts=facts)
+    here, device = place(), resolve_device(materials.recipe.device)
+    processes.join(here, device)
+    folder = _begin(materials, here, device, resume, command)
     try:
-        manifest.add(folder.path, {"device": device, "accelerators": _accelerators(device)})
-        with Workbench(materials, folder, device, progress) as bench:
+        with Workbench(materials, folder, device, progress, here) as bench:
             _check_stages(bench)
             _stages(bench)
-        card.write(folder)
+        if here.first:
+            card.write(folder)
         folder.finish()
+        processes.wait()
     except BaseException as error:
-        if isinstance(error, UserError) and not resume and not folder.worth_keeping:
+        if here.first and isinstance(error, UserError) and not resume and not folder.worth_keeping:
             folder.discard()  # what the user will now change must not be in the way of the next try
         folder.close()
         raise
+    return folder
+
+
+def _begin(materials: Materials, here: Place, device: str, resume: bool, command: str) -> Run:
+    """Make or resume the run's folder; of several processes the first does, and the others follow it."""
+    from honewise.engine import processes
+
+    if not here.first:
+        path, refused = processes.share(("", ""))
+        if refused:
+            raise RunError(refused)
+        return follow(path, materials.recipe)
+    try:
+        facts = _facts(materials)
+        if resume:
+            folder = Run.resume(materials.recipe)
+            _same_run(folder, facts, here)
+        else:
+            folder = Run.create(materials.recipe, command=command, facts=facts)
+        found = {"device": device, "accelerators": _accelerators(device), "processes": here.count}
+        manifest.add(folder.path, found)
+    except RunError as error:
+        processes.share(("", str(error)))
+        raise
+    processes.share((str(folder.path), ""))
     return folder
 
 
@@ -95,29 +130,46 @@ def _check_stages(bench: Workbench) -> None:
     for name, stage in bench.recipe.stages.items():
         ctx = bench.context(name, resume=False)
         try:
-            if isinstance(stage, SftStage):
-                check_sft_stage(stage, ctx)
-            elif isinstance(stage, RlStage):
-                check_rl_stage(bench, stage, ctx)
+            _check_stage(bench, stage, ctx)
         except UserError as error:
             problems.append(Problem(f"stages.{name}", str(error)))
     if problems:
         raise RecipeError(bench.recipe.name, problems)
 
 
+def _check_stage(bench: Workbench, stage: Stage, ctx: StageContext) -> None:
+    match stage:
+        case SftStage():
+            check_sft_stage(stage, ctx)
+        case PairsStage():
+            check_pairs_stage(bench, stage)
+        case ReviseStage():
+            check_revise_stage(bench, stage)
+        case DpoStage():
+            check_dpo_stage(stage, ctx)
+        case RewardModelStage():
+            check_reward_model_stage(stage, ctx)
+        case RlStage():
+            check_rl_stage(bench, stage, ctx)
+
+
 def _stages(bench: Workbench) -> None:
+    from honewise.engine import processes
+
     store = bench.run.store
     for position, (name, stage) in enumerate(bench.recipe.stages.items()):
-        before = store.stage(name)
+        processes.wait()
+        before = processes.share(store.stage(name))
         if before is not None and before.state == "done":
             bench.progress.note(f"{name}: done before, {before.seconds:.0f} s")
             continue
-        if before is not None and bench.trains(name) and bench.policy_folder(name).is_dir():
-            store.set_stage(name, "done")  # killed after the policy was kept, before that was noted
+        if before is not None and processes.share(bench.kept(name)):
+            store.set_stage(name, "done")  # killed after the policy or model was kept, before that was noted
             continue
         ctx = bench.context(name, resume=before is not None)
         store.start_stage(name, stage.stage, position)
         try:
+            bench.begin(name)
             _stage(bench, stage, ctx)
         except BudgetExceeded as error:
             store.set_stage(name, "stopped", reason=str(error))
@@ -136,13 +188,22 @@ def _stages(bench: Workbench) -> None:
         store.set_stage(name, "done")
 
 
-def _stage(bench: Workbench, stage: SftStage | RlStage | EvaluateStage, ctx: Any) -> None:
-    if isinstance(stage, SftStage):
-        run_sft(bench, stage, ctx)
-    elif isinstance(stage, RlStage):
-        run_rl(bench, stage, ctx)
-    else:
-        run_evaluate(bench, stage, ctx)
+def _stage(bench: Workbench, stage: Stage, ctx: StageContext) -> None:
+    match stage:
+        case SftStage():
+            run_sft(bench, stage, ctx)
+        case PairsStage():
+            run_pairs(bench, stage, ctx)
+        case ReviseStage():
+            run_revise(bench, stage, ctx)
+        case DpoStage():
+            run_dpo(bench, stage, ctx)
+        case RewardModelStage():
+            run_reward_model(bench, stage, ctx)
+        case RlStage():
+            run_rl(bench, stage, ctx)
+        case EvaluateStage():
+            run_evaluate(bench, stage, ctx)
 
 
 def _free() -> None:
@@ -151,12 +212,6 @@ def _free() -> None:
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available():
         torch.cuda.empty_cache()
-
-
-def _one_process() -> None:
-    count = os.environ.get("WORLD_SIZE", "1")
-    if count not in ("", "1"):
-        raise UserError(f"honewise run works in one process; this one was started as one of {count} (WORLD_SIZE)")
 
 
 def _facts(materials: Materials) -> dict[str, Any]:
@@ -175,9 +230,13 @@ def _facts(materials: Materials) -> dict[str, Any]:
     }
 
 
-def _same_data(run: Run, facts: dict[str, Any]) -> None:
-    """A resumed run goes on with the tasks it began with, or not at all."""
-    before = manifest.read(run.path).get("data", {})
+def _same_run(run: Run, facts: dict[str, Any], here: Place) -> None:
+    """A resumed run goes on with the tasks and the number of processes that it began with, or not at all."""
+    said = manifest.read(run.path)
+    before, count = said.get("data", {}), said.get("processes", here.count)
+    if count != here.count:
+        run.close()
+        raise RunError(f"{run.path}: begun by {count} processes and now there are {here.count}; go on with {count}")
     changed = [part for part, found in facts["data"].items() if before.get(part, {}).get("sha256") != found["sha256"]]
     if changed:
         run.close()

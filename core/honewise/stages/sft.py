@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from honewise.errors import RunError
-from honewise.recipes.schema import SftStage
+from honewise.recipes.schema import DpoStage, SftStage
 from honewise.runs.run import StageContext
 
 from .workbench import Workbench, demonstrations
+from .written import written
 
 __all__ = ["check_sft_stage", "run_sft", "seconds_of"]
 
@@ -19,17 +20,21 @@ def check_sft_stage(stage: SftStage, ctx: StageContext) -> None:
 
 
 def run_sft(bench: Workbench, stage: SftStage, ctx: StageContext) -> None:
-    """Train on demonstrations and keep the policy."""
+    """Train on gold completions, or on what a model wrote, and keep the policy."""
     from honewise.engine.sft import train_sft
 
-    shown = demonstrations(bench.materials, stage.demonstrations)
+    if stage.on == "gold":
+        shown, after = demonstrations(bench.materials, stage.demonstrations), 0
+    else:
+        shown, after = written(bench, stage, ctx)
     policy = bench.policy(bench.source_of(ctx.stage))
-    train_sft(ctx, stage, policy, shown, seconds=seconds_of(stage, ctx))
+    train_sft(ctx, stage, policy, shown, seconds=seconds_of(stage, ctx), after=after)
     bench.keep_policy(policy, ctx.stage)
-    bench.note_stage(ctx, demonstrations=len(shown))
+    facts = {} if stage.on == "gold" else {"on": stage.on, "of": stage.of or bench.source_of(ctx.stage)}
+    bench.note_stage(ctx, demonstrations=len(shown), **facts)
 
 
-def seconds_of(stage: SftStage, ctx: StageContext) -> float | None:
+def seconds_of(stage: SftStage | DpoStage, ctx: StageContext) -> float | None:
     """The stage's budget: its own number, or what the stage named in ``as STAGE`` took."""
     if not isinstance(stage.seconds, str):
         return stage.seconds

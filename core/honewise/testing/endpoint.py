@@ -12,7 +12,8 @@ __all__ = ["FakeEndpoint"]
 
 
 class FakeEndpoint:
-    """An OpenAI-compatible endpoint that says ``reply`` to everybody, or what ``reply`` makes of the messages.
+    """An OpenAI-compatible endpoint that says ``reply`` to everybody, or what ``reply`` makes of the messages: a text,
+    or a whole ``choices[0]`` with log-probabilities.
 
     A context manager; ``url`` goes into ``judge: {url: ..., model: any}``, and ``requests`` holds every body received.
 
@@ -21,7 +22,9 @@ class FakeEndpoint:
     ...     judge = load_judge({"url": endpoint.url, "model": "any", "cache": False})
     """
 
-    def __init__(self, reply: str | Callable[[Sequence[Mapping[str, Any]]], str] = "Score: 5") -> None:
+    def __init__(
+        self, reply: str | Callable[[Sequence[Mapping[str, Any]]], str | Mapping[str, Any]] = "Score: 5"
+    ) -> None:
         self.reply = reply
         self.requests: list[Mapping[str, Any]] = []
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
@@ -50,9 +53,10 @@ def _handler(endpoint: FakeEndpoint) -> type[BaseHTTPRequestHandler]:
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers.get("content-length", 0))))
             endpoint.requests.append(body)
-            text = endpoint.reply if isinstance(endpoint.reply, str) else endpoint.reply(body["messages"])
-            choice = {"message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
-            usage = {"prompt_tokens": len(str(body["messages"])) // 4, "completion_tokens": len(text) // 4 + 1}
+            made = endpoint.reply if isinstance(endpoint.reply, str) else endpoint.reply(body["messages"])
+            said = {"message": {"role": "assistant", "content": made}, "finish_reason": "stop"}
+            choice = said if isinstance(made, str) else made
+            usage = {"prompt_tokens": len(str(body["messages"])) // 4, "completion_tokens": len(str(choice)) // 4}
             self._send({"choices": [choice], "usage": usage})
 
         def _send(self, answer: Mapping[str, Any]) -> None:

@@ -19,7 +19,7 @@ class JudgeCall:
     """One question a judge was asked."""
 
     template: JudgeTemplate
-    slots: Mapping[str, str]
+    slots: Mapping[str, str | Sequence[str]]
     images: tuple[str, ...] = ()
 
 
@@ -46,7 +46,9 @@ class FakeJudge:
         """Add ``replies`` to the end of the queue."""
         self.queue.extend(replies)
 
-    async def __call__(self, template: JudgeTemplate, /, *, images: Sequence[str] = (), **slots: str) -> Verdict:
+    async def __call__(
+        self, template: JudgeTemplate, /, *, images: Sequence[str] = (), **slots: str | Sequence[str]
+    ) -> Verdict:
         self.calls.append(JudgeCall(template, dict(slots), tuple(images)))
         reply = self.queue.popleft() if self.queue else self.otherwise
         if reply is None:

@@ -1,0 +1,91 @@
+"""In which order tasks are sampled and completions trained on: from seeds alone, and never through a shared prompt."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from trl.trainer.utils import RepeatSampler, split_tensor_dict
+
+from honewise.models.sampling import derive_seed
+
+__all__ = ["Drawing", "EpochSampler", "cut", "unit_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """Which tasks a step may meet, and how often each: a curriculum, and a mixture.
+
+    Step n, counted in batches that are sampled, draws its tasks at random from the easiest ones: of all tasks the share
+    ``start`` at first, then more with each step, and all of them from step ``until`` on. No task is drawn twice in a
+    step; with ``weights``, tasks are drawn in proportion to them.
+    """
+
+    hardness: Sequence[float] | None = None
+    """For each task; None: all are alike."""
+    start: float = 1.0
+    until: int = 0
+    weights: Sequence[float] | None = None
+    """For each task, above 0; None: all are alike."""
+
+    def draw(self, step: int, number: int, count: int, seed: int) -> list[int]:
+        """``number`` of ``count`` tasks for the step ``step``, from 0."""
+        pool = torch.arange(count)
+        if self.hardness is not None and step < self.until:
+            share = self.start + (1 - self.start) * step / self.until
+            size = min(count, max(number, math.ceil(share * count)))
+            pool = torch.argsort(torch.tensor(self.hardness, dtype=torch.float64), stable=True)[:size]
+        generator = torch.Generator().manual_seed(derive_seed(seed, "draw", step))
+        weights = torch.ones(count) if self.weights is None else torch.tensor(self.weights, dtype=torch.float64)
+        found: list[int] = pool[torch.multinomial(weights[pool], number, generator=generator)].tolist()
+        return found
+
+
+class EpochSampler(RepeatSampler):
+    """TRL's sampler, in which the order of an epoch follows from the seed and the epoch alone, whatever came before.
+
+    The first epoch is that of TRL. With a ``drawing``, tasks are drawn for each step by itself.
+    """
+
+    epoch = 0
+    drawing: Drawing | None = None
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[int]:
+        if self.shuffle:
+            self.generator.manual_seed(self.seed if self.epoch == 0 else derive_seed(self.seed, "epoch", self.epoch))
+        return super().__iter__() if self.drawing is None else self._drawn(self.drawing)
+
+    def _drawn(self, drawing: Drawing) -> Iterator[int]:
+        steps = self.num_samples // self.batch_size
+        for step in range(self.epoch * steps, (self.epoch + 1) * steps):
+            tasks = drawing.draw(step, self.batch_size, self.num_samples, self.seed or 0)
+            for _ in range(self.repeat_count):
+                for task in tasks:
+                    yield from itertools.repeat(task, self.mini_repeat_count)
+
+
+def unit_of(rows: int, parts: int, samples: int) -> int:
+    """How many completions of one prompt stay together when ``rows``, groups of ``samples``, are cut into ``parts``."""
+    return math.gcd(rows // parts, samples)
+
+
+def cut(batch: Mapping[str, Any], parts: int, samples: int, seed: int) -> list[dict[str, Any]]:
+    """A generation in ``parts`` equal parts, in an order drawn from ``seed``; completions of one prompt stay together
+    as far as the parts' size allows, so that they can share its computation."""
+    rows = len(batch["completion_ids"])
+    unit = unit_of(rows, parts, samples)
+    units = torch.randperm(rows // unit, generator=torch.Generator().manual_seed(seed))
+    order = (units.unsqueeze(1) * unit + torch.arange(unit)).flatten()
+    mixed = {
+        name: value[order.to(value.device)] if torch.is_tensor(value) and value.dim() else value
+        for name, value in batch.items()
+    }
+    found: list[dict[str, Any]] = split_tensor_dict(mixed, parts)
+    return found

@@ -1,0 +1,308 @@
+"""A recipe's ``rl`` stage as TRL's arguments and honewise's setup, and what of it does not go together."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from honewise.algorithms import Estimator, RatioLevel, check_kl, refusal
+from honewise.contracts import Task
+from honewise.errors import UserError, near
+from honewise.models.critic import Critic, make_critic
+from honewise.models.policy import Policy
+from honewise.recipes.policy_gradient import CriticSpec, OrderSpec, ShapingSpec
+from honewise.recipes.schema import RlStage
+from honewise.runs.run import StageContext
+
+from .arguments import configure, convert
+from .order import Drawing
+from .setup import Invariance, RolloutScores, Setup
+
+__all__ = ["ALGORITHM_DEFAULTS", "make_setup", "refuse", "rl_arguments"]
+
+ALGORITHM_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
+    "gspo": {
+        "importance_sampling_level": "sequence_token",
+        "loss_type": "grpo",
+        "epsilon": 3e-4,
+        "epsilon_high": 4e-4,
+    },
+}
+"""What an algorithm sets of TRL's arguments where the stage's ``trainer`` does not."""
+
+
+def rl_arguments(ctx: StageContext, stage: RlStage) -> Any:
+    """The ``GRPOConfig`` of a stage. What the recipe does not say is TRL's default, except: the loss is ``dr_grpo``
+    (the only one under which ``dense-return`` is unbiased), activations are kept on a CPU, and nothing is reported to
+    outside services."""
+    given = _given(stage)
+    if given.get("importance_sampling_level") == "sequence_token":
+        given["importance_sampling_level"] = "token"  # the rest of it is ours
+    batch = stage.prompts * stage.samples
+    on_cpu = ctx.device == "cpu"
+    ours: dict[str, Any] = {
+        "output_dir": str(ctx.folder),
+        "max_steps": stage.steps,
+        "num_generations": stage.samples,
+        "generation_batch_size": batch,
+        **_batches(stage, given, batch, ctx.place.count),
+        "temperature": stage.temperature,
+        "top_p": stage.top_p,
+        "scale_rewards": "none",
+        "loss_type": "dr_grpo",
+        "seed": ctx.seed,
+        "use_cpu": on_cpu,
+        "gradient_checkpointing": not on_cpu,
+        "logging_steps": 1,
+        "save_strategy": "steps",
+        "save_steps": stage.save_every or max(1, -(-stage.steps // 10)),
+        "report_to": "none",
+        "disable_tqdm": True,
+        "remove_unused_columns": False,
+    }
+    if stage.kl is not None:
+        ours["beta"] = stage.kl.coef  # for TRL to have a reference; its own term in the loss is left out
+    if on_cpu:
+        ours |= {"bf16": False, "fp16": False}
+        given = {name: value for name, value in given.items() if name not in ("bf16", "fp16", "tf32")}
+    return configure("grpo", ours | given)
+
+
+def _given(stage: RlStage) -> dict[str, Any]:
+    """The stage's arguments for TRL, on top of its algorithm's."""
+    return {**ALGORITHM_DEFAULTS.get(stage.algorithm, {}), **convert("grpo", stage.trainer)}
+
+
+def _batches(stage: RlStage, given: dict[str, Any], batch: int, processes: int) -> dict[str, int]:
+    """How the completions of a batch are spread over processes, minibatches and passes."""
+    what = f"the {batch} completions of a step ({stage.prompts} prompts x {stage.samples} samples)"
+    parts = processes * stage.minibatches
+    if batch % parts:
+        over = f"{processes} processes x {stage.minibatches} minibatches" if processes > 1 else f"{parts} minibatches"
+        raise UserError(f"minibatches: {over} do not divide {what}")
+    per_device = given.pop("per_device_train_batch_size", None) or batch // parts
+    if (batch // parts) % per_device:
+        over = f" in {parts} parts" if parts > 1 else ""
+        raise UserError(f"per_device_train_batch_size: {per_device} does not divide {what}{over}")
+    accumulated = {"gradient_accumulation_steps": batch // parts // per_device}
+    return {"per_device_train_batch_size": per_device, **accumulated}
+
+
+def make_setup(
+    ctx: StageContext,
+    stage: RlStage,
+    tasks: Sequence[Task],
+    scorer: RolloutScores,
+    estimator: Estimator,
+    max_unscored: float,
+    *,
+    policy: Policy | None = None,
+    critic_start: Path | None = None,
+) -> Setup:
+    """Without ``policy``, one that can be checked and not trained."""
+    options = dict(stage.estimator_options)
+    if "scale" in estimator.options:
+        options.setdefault("scale", stage.scale)
+    elif stage.scale != "none":
+        raise UserError(f"scale: estimator {estimator.name!r} cannot scale; set scale: none")
+    estimator.check(options)
+    if len(tasks) < stage.prompts:
+        raise UserError(f"prompts: {stage.prompts} tasks a step, but there are only {len(tasks)} training tasks")
+    if any(task.images for task in tasks):
+        raise UserError("data.train: these tasks show pictures, and this stage trains policies that read text only")
+    ratio: RatioLevel = _given(stage).get("importance_sampling_level", "token")
+    critic = (stage.critic or CriticSpec()) if stage.algorithm == "ppo" else None
+    setup = Setup(
+        tasks=tasks,
+        scorer=scorer,
+        estimator=estimator,
+        options=options,
+        placement=stage.placement,
+        max_unscored=max_unscored,
+        keep=stage.keep,
+        note=ctx.progress.note,
+        ratio=ratio,
+        kl=stage.kl,
+        critic=critic,
+        new_critic=_critic_maker(policy, critic, 1 + len(stage.constraints), critic_start, ctx.seed),
+        shaping=stage.shaping or ShapingSpec(),
+        constraints=stage.constraints,
+        invariance=_invariance(stage, tasks),
+        drawing=_drawing(stage, tasks),
+        chunks=min(stage.chunks, stage.prompts),
+        dynamic=stage.dynamic,
+    )
+    _check_constraints(setup)
+    _check_dynamic(setup)
+    if stage.stop is not None:
+        allowed = [
+            "total",
+            *(["correct"] if scorer.rubric.correct else []),
+            *(f"reward/{n}" for n in scorer.rubric.terms),
+        ]
+        if stage.stop.by not in allowed:
+            raise UserError(f"stop.by: no {stage.stop.by!r}{near(stage.stop.by, allowed)}")
+    return setup
+
+
+def _critic_maker(
+    policy: Policy | None, spec: CriticSpec | None, streams: int, start: Path | None, seed: int
+) -> Callable[[], Critic] | None:
+    if policy is None or spec is None:
+        return None
+    return partial(make_critic, policy, spec, streams, start=start, seed=seed)
+
+
+def _column(tasks: Sequence[Task], column: str, path: str) -> list[str]:
+    """What each task says under ``column``, in its ``meta`` or else in its inputs."""
+    found = []
+    for task in tasks:
+        holder = task.meta if column in task.meta else task.inputs
+        if column not in holder:
+            known = sorted({*task.meta, *task.inputs})
+            raise UserError(f"{path}: task {task.id!r} has no {column!r}{near(column, known)}")
+        found.append(str(holder[column]))
+    return found
+
+
+def _invariance(stage: RlStage, tasks: Sequence[Task]) -> Invariance | None:
+    if stage.invariance is None:
+        return None
+    column = stage.invariance.column
+    groups = _column(tasks, column, "invariance.column")
+    if len(set(groups)) < 2:
+        raise UserError(f"invariance.column: {column!r} is {groups[0]!r} for every task, so there is but one group")
+    return Invariance(tuple(groups), stage.invariance.coef)
+
+
+def _drawing(stage: RlStage, tasks: Sequence[Task]) -> Drawing | None:
+    spec = stage.order
+    if spec is None:
+        return None
+    if spec.easy_first is None and spec.kind is None:
+        raise UserError("order: name a column in easy_first, in kind, or in both")
+    hardness = None if spec.easy_first is None else _hardness(spec, _column(tasks, spec.easy_first, "order.easy_first"))
+    return Drawing(
+        hardness=hardness,
+        start=spec.start,
+        until=math.ceil((stage.steps / 2 if spec.until is None else spec.until) / _updates(stage)),
+        weights=None if spec.kind is None else _weights(spec, _column(tasks, spec.kind, "order.kind")),
+    )
+
+
+def _updates(stage: RlStage) -> int:
+    """Optimizer steps for each batch that is sampled."""
+    return stage.minibatches * int(_given(stage).get("num_iterations", 1))
+
+
+def _hardness(spec: OrderSpec, said: Sequence[str]) -> list[float]:
+    if spec.ranks:
+        for word in said:
+            if word not in spec.ranks:
+                raise UserError(
+                    f"order.ranks: {word!r} of {spec.easy_first!r} is not among them{near(word, spec.ranks)}"
+                )
+        return [float(spec.ranks.index(word)) for word in said]
+    numbers = []
+    for word in said:
+        try:
+            numbers.append(float(word))
+        except ValueError:
+            numbers.append(math.nan)
+        if not math.isfinite(numbers[-1]):
+            raise UserError(
+                f"order.easy_first: {spec.easy_first!r} holds {word!r}, no number; list its words in order.ranks"
+            )
+    return numbers
+
+
+def _weights(spec: OrderSpec, said: Sequence[str]) -> list[float]:
+    """Each task's weight: its kind's, shared among the tasks of that kind."""
+    counts = Counter(said)
+    for kind in counts:
+        if kind not in spec.weights:
+            raise UserError(f"order.weights: say one for {kind!r} of {spec.kind!r}{near(kind, spec.weights)}")
+    for kind in spec.weights:
+        if kind not in counts:
+            raise UserError(f"order.weights: no task has {spec.kind!r} {kind!r}{near(kind, counts)}")
+    return [spec.weights[kind] / counts[kind] for kind in said]
+
+
+def _check_constraints(setup: Setup) -> None:
+    rubric = setup.scorer.rubric
+    for name in setup.constraints:
+        if name not in rubric.terms:
+            raise UserError(f"constraints: no reward {name!r} in the rubric{near(name, rubric.terms)}")
+        if rubric.term(name).weight != 0:
+            raise UserError(
+                f"constraints.{name}: a cost with a threshold is no part of the total; give the reward weight 0 in"
+                " the rubric"
+            )
+        if name == rubric.correct:
+            raise UserError(f"constraints.{name}: this reward says what is correct; constrain another")
+    if setup.constraints and "correct" in setup.estimator.needs:
+        raise UserError(f"constraints: {setup.estimator.name!r} looks at what is correct, which a cost does not say")
+
+
+def _check_dynamic(setup: Setup) -> None:
+    spec = setup.dynamic
+    if spec is None:
+        return
+    if setup.scorer.rubric.correct is None:
+        raise UserError("dynamic: the rubric does not say what is correct; name a reward in rubric.correct")
+    if spec.low >= spec.high:
+        raise UserError(f"dynamic: low must be less than high; given: {spec.low:g} and {spec.high:g}")
+
+
+def refuse(args: Any, setup: Setup, stage: RlStage) -> None:
+    """Raise ``UserError`` for combinations that would train on something else than what was asked for."""
+    estimator = setup.estimator
+    dense = estimator.dense and setup.placement != "terminal"
+    reason = refusal(args.loss_type, setup.ratio, dense=dense)
+    if reason is not None:
+        otherwise = (
+            ", or placement: terminal" if dense and refusal(args.loss_type, setup.ratio, dense=False) is None else ""
+        )
+        raise UserError(
+            f"trainer.importance_sampling_level: {setup.ratio!r} with loss_type {args.loss_type!r}: {reason}{otherwise}"
+        )
+    _refuse_critic(args, setup, stage)
+    if "ref_logps" in estimator.needs and not args.beta:
+        raise UserError(f"estimator: {estimator.name!r} needs a reference policy; say how near to it in `kl`")
+    _refuse_kl(args, setup)
+    if "weights" in estimator.needs and (setup.shaping.clip is not None or setup.shaping.missing_end):
+        raise UserError(f"shaping: {estimator.name!r} gives every reward a size of its own, so these would have none")
+
+
+def _refuse_critic(args: Any, setup: Setup, stage: RlStage) -> None:
+    estimator = setup.estimator
+    if setup.critic is not None and "values" not in estimator.needs:
+        raise UserError(f"estimator: {estimator.name!r} does not look at the critic of algorithm 'ppo'; use gae")
+    if setup.critic is None and "values" in estimator.needs:
+        raise UserError(f"estimator: {estimator.name!r} needs a critic; use algorithm: ppo")
+    own = args.use_vllm or args.use_transformers_continuous_batching or args.generation_kwargs
+    if setup.dynamic is not None and own:
+        raise UserError("dynamic: groups are replaced while our own sampling goes on; leave out vLLM and the like")
+    if "greedy" in estimator.needs and own:
+        raise UserError(f"estimator: {estimator.name!r} samples greedily beside, which only our own sampling can")
+    whole = setup.critic is not None or setup.kl is not None
+    if whole and args.mask_truncated_completions:
+        raise UserError(
+            f"trainer.mask_truncated_completions: what is masked has neither values nor a KL, which {stage.algorithm}"
+            " with a critic or a KL counts on; use shaping.missing_end"
+        )
+
+
+def _refuse_kl(args: Any, setup: Setup) -> None:
+    kl = setup.kl
+    if kl is None:
+        return
+    if args.sync_ref_model:
+        raise UserError("trainer.sync_ref_model: a KL to a reference that moves is none to the policy at the start")
+    check_kl(kl.where, kl.estimator or ("k1" if kl.where == "reward" else "k3"))
+    if kl.where == "reward" and setup.estimator.name == "grpo-process":
+        raise UserError("kl: 'grpo-process' would take every token's KL for a step; put it into the loss")

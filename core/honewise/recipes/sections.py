@@ -1,0 +1,74 @@
+"""What sections of a recipe are made of, and what stages that train have in common."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+__all__ = [
+    "BASE",
+    "Count",
+    "LoraSpec",
+    "Name",
+    "Positive",
+    "Section",
+    "Share",
+    "TrainingStage",
+    "as_seconds",
+]
+
+BASE = "base"
+"""In ``from`` and ``of``: the policy as ``policy:`` describes it, before any stage."""
+
+Positive = Annotated[int, Field(gt=0)]
+Count = Annotated[int, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=100)]
+
+
+class Section(BaseModel):
+    """A mapping of a recipe in which every key is known."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        use_attribute_docstrings=True,
+        validate_by_name=True,
+        validate_by_alias=True,
+        serialize_by_alias=True,
+    )
+
+
+class LoraSpec(Section):
+    """Train low-rank adapters and leave the model's own weights alone."""
+
+    r: Positive = 16
+    """Rank of the adapters."""
+    alpha: Positive = 32
+    """Scale numerator: updates are multiplied by alpha / r."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of adapter inputs dropped in training."""
+    targets: list[str] | Literal["all-linear"] = "all-linear"
+    """Names of the modules to adapt, or `all-linear`."""
+
+
+class TrainingStage(Section):
+    """What all stages that train have in common."""
+
+    from_: str | None = Field(default=None, alias="from")
+    """The earlier stage whose policy is trained further, or `base`; left out, the last one that wrote a policy."""
+    save_every: Positive | None = None
+    """Steps between checkpoints; left out, ten checkpoints are spread over the stage."""
+    keep: Positive = 2
+    """Checkpoints kept."""
+    trainer: dict[str, Any] = Field(default_factory=dict)
+    """Any argument of the TRL trainer behind the stage; checked against TRL's own fields when the recipe is read."""
+
+
+def as_seconds(value: Any) -> Any:
+    """Checks ``seconds``: a number, or ``as STAGE``."""
+    if isinstance(value, str) and not value.startswith("as "):
+        raise ValueError("must be a number of seconds, or 'as STAGE'")
+    return value

@@ -1,0 +1,42 @@
+"""Wherever the KL stands, and whatever is trained: at the first step of an ``rl`` after ``sft`` it is 0."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("trl")
+
+from honewise.stages.runner import run_recipe
+
+RECIPE = """
+honewise: 1
+name: kl
+device: cpu
+domain: {use: arithmetic, numbers: 2, largest: 9}
+data: {train: {limit: 24}, held_out: {limit: 4}}
+policy: {tiny: {layers: 1, width: 32, heads: 2, vocabulary: 300, context: 128}LORA}
+stages:
+  sft: {steps: 3, demonstrations: 8, batch: 4, trainer: {learning_rate: 1e-2}}
+  trl: {stage: rl, from: sft, steps: 2, prompts: 2, samples: 2,
+    trainer: {beta: 0.1, learning_rate: 1e-2, max_completion_length: 8}}
+  loss: {stage: rl, from: sft, steps: 2, prompts: 2, samples: 2, kl: {coef: 0.1, where: loss},
+    trainer: {learning_rate: 1e-2, max_completion_length: 8}}
+  reward: {stage: rl, from: sft, algorithm: rloo, steps: 2, prompts: 2, samples: 2, kl: {coef: 0.1},
+    trainer: {learning_rate: 1e-2, max_completion_length: 8}}
+  ppo: {stage: rl, from: sft, algorithm: ppo, steps: 2, prompts: 2, samples: 2,
+    kl: {coef: 0.1, controller: adaptive, target: 1.0, unit: sequence},
+    trainer: {learning_rate: 1e-2, max_completion_length: 8}}
+"""
+
+
+@pytest.mark.parametrize("lora", ["", ", lora: {r: 4, alpha: 8}"], ids=["full", "lora"])
+def test_the_kl_is_0_at_the_first_step(lora: str, tmp_path: Path) -> None:
+    path = tmp_path / "kl.yaml"
+    path.write_text(RECIPE.replace("LORA", lora) + f"runs_dir: {tmp_path / 'runs'}\n")
+    with run_recipe(path) as run:
+        for stage, name in (("trl", "kl"), ("loss", "kl/token"), ("reward", "kl/sequence"), ("ppo", "kl/sequence")):
+            numbers = run.store.metrics(stage)
+            assert numbers[1][name] == pytest.approx(0, abs=1e-6), stage
+            assert abs(numbers[2][name]) > 1e-4, f"{stage}: the policy has moved, and so the KL"
