@@ -1,6 +1,7 @@
 """Sample tasks of our own making: requests for small functions, and small programs over lists.
 
-``train`` and ``held-out`` differ in their phrasings and have no task in common.
+``train`` and ``held-out`` have no question in common. The first calls of ``train``, which serve as demonstrations, are
+worded in one manner, all others in every manner; held-out programs are worded as no program of ``train`` is.
 """
 
 from __future__ import annotations
@@ -14,13 +15,14 @@ from honewise import Task, UserError
 
 __all__ = ["call_tasks", "program_tasks"]
 
-_COUNT = {"train": 400, "held-out": 200}
+_COUNT = {"train": 1000, "held-out": 200}
+_DEMONSTRATIONS = 120
 _TRAIN_PHRASINGS = 2
 
 
 @dataclass(frozen=True, slots=True)
 class _Function:
-    """A function, the values of its arguments, and ways to ask for it; the last way is of held-out tasks."""
+    """A function, the values of its arguments, and ways to ask for it, the first of them that of demonstrations."""
 
     name: str
     arguments: dict[str, tuple[str, Sequence[Any]]]
@@ -78,8 +80,9 @@ _FUNCTIONS = (
 def call_tasks(split: str) -> Iterator[Task]:
     """One task in eight asks for what no function serves, one in eight for two calls; each shows three functions."""
     count, chance = _count(split), random.Random(f"calls {split}")
-    seen = set[str]()
-    while len(seen) < count:
+    taken = set[str]() if split == "train" else {task.inputs["question"] for task in call_tasks("train")}
+    number = 0
+    while number < count:
         shown = chance.sample(_FUNCTIONS, 3)
         kind = chance.randrange(8)
         others = [each for each in _FUNCTIONS if each not in shown]
@@ -87,16 +90,18 @@ def call_tasks(split: str) -> Iterator[Task]:
         asks, calls = [], []
         for function in wanted:
             values = {name: chance.choice(options) for name, (_, options) in function.arguments.items()}
-            asks.append(chance.choice(_phrasings(function.asked, split)).format(**values))
+            first = split == "train" and number < _DEMONSTRATIONS
+            asks.append((function.asked[0] if first else chance.choice(function.asked)).format(**values))
             calls.append({function.name: {name: [value] for name, value in values.items()}})
         question = " and ".join(asks)
-        if question in seen or (len(calls) == 2 and calls[0] == calls[1]):
+        if question in taken or (len(calls) == 2 and calls[0] == calls[1]):
             continue
-        seen.add(question)
+        taken.add(question)
         inputs = {"question": question, "functions": [each.described() for each in shown]}
         category = "irrelevance" if kind == 0 else "parallel" if kind == 1 else "simple"
         reference = {"calls": [] if kind == 0 else calls}
-        yield Task(f"{split}-{len(seen) - 1}", inputs, reference, meta={"category": category})
+        yield Task(f"{split}-{number}", inputs, reference, meta={"category": category})
+        number += 1
 
 
 _Numbers = list[int]
