@@ -85,8 +85,8 @@ def load_policy(spec: PolicySpec, *, texts: Iterable[str] = (), device: str = "a
 
 
 def open_policy(path: str | Path, *, device: str = "auto") -> Policy:
-    """A policy that ``save_policy`` wrote, to be used or trained further; an adapter stays an adapter, on weights that are
-    quantised as they were in training."""
+    """A policy that ``save_policy`` wrote, to be used or trained further; an adapter stays an adapter, on weights that
+    are quantised as they were in training."""
     device = resolve_device(device)
     with quiet():
         dtype = None if device != "cpu" else torch.float32

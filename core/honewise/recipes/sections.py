@@ -56,7 +56,7 @@ class LoraSpec(Section):
 
 
 class QuantizeSpec(Section):
-    """Load the model's own weights in few bits and train adapters on them (QLoRA). Needs `lora`, and `hub` or `path`."""
+    """Load the model's weights in few bits and train adapters on them (QLoRA). Needs `lora`, and `hub` or `path`."""
 
     kind: Literal["bnb", "hqq"] = "bnb"
     """`bnb` is bitsandbytes, in 4 or 8 bits; `hqq` is half-quadratic quantisation, which needs a GPU."""
