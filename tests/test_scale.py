@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 
 import memory
 import pytest
 
+from honewise.errors import MissingExtra
 from honewise.recipes.checks import whole_problems
-from honewise.runs.processes import place
+from honewise.recipes.schema import Recipe
+from honewise.runs.processes import Place, place
+from honewise.stages.scale import scale_problems
 
 ROOT = Path(__file__).parents[1]
 
@@ -59,3 +63,22 @@ def test_sharding_is_what_the_launcher_says(monkeypatch: pytest.MonkeyPatch) -> 
 def test_quantised_weights_need_adapters_and_their_own_keys(policy: dict[str, object], path: str | None) -> None:
     found = [problem.path for problem in whole_problems({"policy": policy})]
     assert found == ([path] if path else [])
+
+
+def told(place_: Place, device: str, **more: object) -> list[str]:
+    stages = more.pop("stages", {"rl": {"stage": "rl"}})
+    raw = {"honewise": 1, "name": "x", "domain": {"use": "arithmetic"}, "policy": {"hub": "a/b"}, "stages": stages}
+    return [problem.path for problem in scale_problems(Recipe.model_validate({**raw, **more}), place_, device)]
+
+
+def test_sharding_refuses_what_it_cannot_do() -> None:
+    sharded = Place(0, 2, 2, "FSDP")
+    assert told(sharded, "cuda") == told(Place(), "cpu") == []
+    assert told(sharded, "cpu") == ["device"]
+    assert told(sharded, "cuda", stages={"rm": {"stage": "reward-model", "pairs": "p", "steps": 1}}) == ["stages.rm"]
+
+
+@pytest.mark.skipif(importlib.util.find_spec("vllm") is not None, reason="vllm is installed")
+def test_without_vllm_the_extra_is_named() -> None:
+    with pytest.raises(MissingExtra, match=r"honewise\[vllm\]"):
+        told(Place(), "cuda", stages={"rl": {"stage": "rl", "trainer": {"use_vllm": True}}})
