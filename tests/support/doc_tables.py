@@ -33,6 +33,7 @@ SECTIONS = {
     "PolicySpec": "policy",
     "TinySpec": "policy.tiny",
     "LoraSpec": "policy.lora",
+    "QuantizeSpec": "policy.quantize",
     "RubricSpec": "rubric",
     "RewardSpec": "rubric.rewards.NAME",
     "JudgeSpec": "judge",

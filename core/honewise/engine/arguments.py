@@ -23,6 +23,7 @@ Kind = Literal["sft", "grpo", "dpo", "reward"]
 
 _CONFIGS: Mapping[str, type[Any]] = {"sft": SFTConfig, "grpo": GRPOConfig, "dpo": DPOConfig, "reward": RewardConfig}
 
+_LAUNCH = "give `accelerate launch --config_file` a file such as those of examples/scale"
 _RECIPE = {
     "output_dir": "checkpoints stand in the run's folder",
     "max_steps": "set the stage's `steps`",
@@ -48,6 +49,7 @@ _RECIPE = {
     "model_init_kwargs": "set the recipe's `policy`",
     "remove_unused_columns": "tasks travel beside the prompts",
     "auto_find_batch_size": "set `per_device_train_batch_size`",
+    **dict.fromkeys(("fsdp", "fsdp_config", "deepspeed", "parallelism_config"), _LAUNCH),
 }
 _STAGE: Mapping[str, Mapping[str, str]] = {
     "sft": {
@@ -91,6 +93,7 @@ _CHOICES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "grpo": {
         "loss_type": ("grpo", "dr_grpo", "dapo", "bnpo", "cispo", "sapo", "luspo", "vespo"),
         "importance_sampling_level": ("token", "sequence", "sequence_token"),
+        "vllm_mode": ("colocate", "server"),
     },
     "dpo": {},
     "reward": {},

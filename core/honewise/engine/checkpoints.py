@@ -17,7 +17,17 @@ from typing import Any
 import torch
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
-__all__ = ["STATE", "ExactCheckpoints", "checkpoint_step", "newest_checkpoint", "publish", "stored_state"]
+from honewise.models.policy import Policy
+
+__all__ = [
+    "STATE",
+    "ExactCheckpoints",
+    "checkpoint_step",
+    "gather_weights",
+    "newest_checkpoint",
+    "publish",
+    "stored_state",
+]
 
 STATE = "honewise_state.pt"
 _SAVING = ".saving"
@@ -73,6 +83,13 @@ def stored_state(checkpoint: Path, rank: int = 0) -> dict[str, Any]:
 
 def _state_file(rank: int) -> str:
     return STATE if rank == 0 else f"{STATE}.{rank}"
+
+
+def gather_weights(trainer: Any, policy: Policy) -> None:
+    """Put the trained weights, whole, into ``policy.weights`` of the first process, where FSDP or DeepSpeed has them in
+    parts; every process must call this."""
+    if trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled:
+        policy.weights = trainer.accelerator.get_state_dict(trainer.model_wrapped)
 
 
 class ExactCheckpoints:

@@ -24,7 +24,7 @@ from honewise.scoring.pairs import Pair
 from .arguments import convert, on_device
 from .callbacks import SecondsBudget, StepWriter
 from .carrying_out import carry_out
-from .checkpoints import ExactCheckpoints, checkpoint_step, newest_checkpoint
+from .checkpoints import ExactCheckpoints, checkpoint_step, gather_weights, newest_checkpoint
 from .pairs import EXTRAS, PairCollator, encode_pairs, part_of, split_batch, steps_of
 from .references import fix_reference
 from .rl import Trained
@@ -71,6 +71,7 @@ def train_dpo(
         checkpoint=checkpoint,
         done=checkpoint is not None and is_done(checkpoint, steps, clock),
     )
+    gather_weights(trainer, policy)
     policy.path = None
     policy.model.eval()
     last = ctx.store.metrics(ctx.stage).get(trainer.state.global_step, {})

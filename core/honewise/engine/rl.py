@@ -23,7 +23,7 @@ from honewise.runs.run import StageContext
 
 from .actor_critic import detach
 from .callbacks import Interrupt, StepMark, StepWriter, deferred_interrupt
-from .checkpoints import checkpoint_step, newest_checkpoint
+from .checkpoints import checkpoint_step, gather_weights, newest_checkpoint
 from .held_out import HeldOut, Look
 from .phases import PhaseClock
 from .references import fix_reference
@@ -75,7 +75,7 @@ def train_rl(
     checkpoint = newest_checkpoint(ctx.folder) if ctx.resume else None
     ctx.store.truncate(ctx.stage, checkpoint_step(checkpoint) if checkpoint else 0)
     args = rl_arguments(ctx, stage)
-    refuse(args, setup, stage)
+    refuse(args, setup, stage, ctx.place.sharding)
     _check_lengths(ctx, policy, tasks, args.max_completion_length)
     reference = fix_reference(ctx, policy) if args.beta else None
     interrupt, mark, began = Interrupt(), StepMark(), time.perf_counter()
@@ -87,7 +87,9 @@ def train_rl(
         for callback in (PhaseClock(trainer.phases), held_out, _writer(ctx, trainer, held_out), interrupt, mark):
             if callback is not None:
                 trainer.add_callback(callback)
-        shared = trainer.shared_prompts() if stage.shared_prefix == "auto" else contextlib.nullcontext()
+        # Processes may decide apart whether a batch is worth sharing, which those that gather weights together cannot.
+        sharing = stage.shared_prefix == "auto" and not ctx.place.sharding
+        shared = trainer.shared_prompts() if sharing else contextlib.nullcontext()
         ctx.progress.start(ctx.stage, total=stage.steps)
         if checkpoint:
             ctx.progress.advance(checkpoint_step(checkpoint))
@@ -104,6 +106,7 @@ def train_rl(
     _leave_critic(trainer, ctx)
     if held_out is not None:
         held_out.bring_back(trainer.model)
+    gather_weights(trainer, policy)
     policy.path = None
     policy.model.eval()
     last = ctx.store.metrics(ctx.stage).get(trainer.state.global_step, {})
@@ -133,7 +136,8 @@ def check_rl(
     ctx: StageContext, stage: RlStage, tasks: Sequence[Task], scorer: RolloutScores, estimator: Estimator
 ) -> None:
     """Raise the ``UserError`` that ``train_rl`` would, before a model is loaded or an earlier stage is run."""
-    refuse(rl_arguments(ctx, stage), make_setup(ctx, stage, tasks, scorer, estimator, 1.0), stage)
+    setup = make_setup(ctx, stage, tasks, scorer, estimator, 1.0)
+    refuse(rl_arguments(ctx, stage), setup, stage, ctx.place.sharding)
 
 
 def _leave_critic(trainer: CreditTrainer, ctx: StageContext) -> None:

@@ -258,8 +258,11 @@ def _check_dynamic(setup: Setup) -> None:
         raise UserError(f"dynamic: low must be less than high; given: {spec.low:g} and {spec.high:g}")
 
 
-def refuse(args: Any, setup: Setup, stage: RlStage) -> None:
-    """Raise ``UserError`` for combinations that would train on something else than what was asked for."""
+def refuse(args: Any, setup: Setup, stage: RlStage, sharding: str = "") -> None:
+    """Raise ``UserError`` for combinations that would train on something else than what was asked for.
+
+    ``sharding`` is that of ``honewise.runs.processes.Place``.
+    """
     estimator = setup.estimator
     dense = estimator.dense and setup.placement != "terminal"
     reason = refusal(args.loss_type, setup.ratio, dense=dense)
@@ -271,6 +274,11 @@ def refuse(args: Any, setup: Setup, stage: RlStage) -> None:
             f"trainer.importance_sampling_level: {setup.ratio!r} with loss_type {args.loss_type!r}: {reason}{otherwise}"
         )
     _refuse_critic(args, setup, stage)
+    if setup.critic is not None and sharding:
+        raise UserError(f"algorithm: ppo does not train its critic under {sharding}; use plain processes")
+    if stage.stop is not None and sharding:
+        raise UserError(f"stop: held-out tasks cannot be sampled under {sharding}; add an evaluate stage")
+    _refuse_sampling(args, setup, sharding)
     if "ref_logps" in estimator.needs and not args.beta:
         raise UserError(f"estimator: {estimator.name!r} needs a reference policy; say how near to it in `kl`")
     _refuse_kl(args, setup)
@@ -284,17 +292,41 @@ def _refuse_critic(args: Any, setup: Setup, stage: RlStage) -> None:
         raise UserError(f"estimator: {estimator.name!r} does not look at the critic of algorithm 'ppo'; use gae")
     if setup.critic is None and "values" in estimator.needs:
         raise UserError(f"estimator: {estimator.name!r} needs a critic; use algorithm: ppo")
-    own = args.use_vllm or args.use_transformers_continuous_batching or args.generation_kwargs
-    if setup.dynamic is not None and own:
-        raise UserError("dynamic: groups are replaced while our own sampling goes on; leave out vLLM and the like")
-    if "greedy" in estimator.needs and own:
-        raise UserError(f"estimator: {estimator.name!r} samples greedily beside, which only our own sampling can")
     whole = setup.critic is not None or setup.kl is not None
     if whole and args.mask_truncated_completions:
         raise UserError(
             f"trainer.mask_truncated_completions: what is masked has neither values nor a KL, which {stage.algorithm}"
             " with a critic or a KL counts on; use shaping.missing_end"
         )
+
+
+_OWN_SAMPLING = {
+    "use_vllm": False,
+    "use_transformers_continuous_batching": False,
+    "generation_kwargs": None,
+    "top_k": 0,
+    "min_p": None,
+    "repetition_penalty": 1.0,
+    "cache_implementation": None,
+}
+"""What TRL's arguments must be for honewise to sample itself."""
+
+
+def _refuse_sampling(args: Any, setup: Setup, sharding: str) -> None:
+    """What only our own sampling can do, where TRL samples."""
+    changed = [f"trainer.{name}" for name, value in _OWN_SAMPLING.items() if (getattr(args, name) or value) != value]
+    why = f"{sharding}, under which TRL samples" if sharding else changed[0] if changed else None
+    if why is None:
+        return
+    if setup.dynamic is not None:
+        raise UserError(f"dynamic: groups are replaced while our own sampling goes on; leave it out, or {why}")
+    if "greedy" in setup.estimator.needs:
+        name = setup.estimator.name
+        raise UserError(
+            f"estimator: {name!r} samples greedily beside, which only our own sampling can; leave out {why}"
+        )
+    if setup.chunks > 1:
+        raise UserError(f"chunks: only our own sampling goes by parts; leave it out, or {why}")
 
 
 def _refuse_kl(args: Any, setup: Setup) -> None:

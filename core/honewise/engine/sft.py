@@ -24,7 +24,7 @@ from honewise.runs.run import StageContext
 from .arguments import configure, convert
 from .callbacks import SecondsBudget, StepWriter
 from .carrying_out import carry_out
-from .checkpoints import ExactCheckpoints, checkpoint_step, newest_checkpoint, stored_state
+from .checkpoints import ExactCheckpoints, checkpoint_step, gather_weights, newest_checkpoint, stored_state
 from .rl import Trained
 
 __all__ = [
@@ -77,6 +77,7 @@ def train_sft(
         checkpoint=checkpoint,
         done=checkpoint is not None and is_done(checkpoint, stage.steps, clock),
     )
+    gather_weights(trainer, policy)
     policy.path = None
     policy.model.eval()
     last = ctx.store.metrics(ctx.stage).get(after + trainer.state.global_step, {})

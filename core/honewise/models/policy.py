@@ -6,7 +6,7 @@ import contextlib
 import json
 import logging
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,9 @@ import transformers
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
 
 from honewise.errors import UserError
-from honewise.recipes.schema import LoraSpec, PolicySpec
+from honewise.recipes.schema import LoraSpec, PolicySpec, QuantizeSpec
 
+from .quantize import check_quantize, quantization, remember, remembered
 from .tiny import build
 
 __all__ = ["Policy", "load_policy", "open_policy", "quiet", "resolve_device", "save_policy"]
@@ -35,6 +36,10 @@ class Policy:
     tokenizer: PreTrainedTokenizerBase
     path: str | None = None
     """Hub id or folder that holds exactly these weights; None where they stand nowhere yet."""
+    quantize: QuantizeSpec | None = None
+    """How the weights under the adapters are quantised, where they are."""
+    weights: Mapping[str, Any] | None = None
+    """All trained weights, where the model holds but a part of them; for whoever saves it."""
 
     @property
     def adapted(self) -> bool:
@@ -73,20 +78,20 @@ def load_policy(spec: PolicySpec, *, texts: Iterable[str] = (), device: str = "a
             policy = Policy(model, tokenizer)
         else:
             policy = _load(str(spec.path or spec.hub), local=spec.path is not None, revision=spec.revision,
-                           dtype=_dtype(spec.dtype, device))  # fmt: skip
+                           dtype=_dtype(spec.dtype, device), device=device, quantize=spec.quantize)  # fmt: skip
         if spec.lora is not None and not policy.adapted:
             policy = _adapt(policy, spec.lora, seed)
-    policy.model.to(device).eval()
-    return policy
+    return _placed(policy, device)
 
 
 def open_policy(path: str | Path, *, device: str = "auto") -> Policy:
-    """A policy that ``save_policy`` wrote, to be used or trained further; an adapter stays an adapter."""
+    """A policy that ``save_policy`` wrote, to be used or trained further; an adapter stays an adapter, on weights that
+    are quantised as they were in training."""
     device = resolve_device(device)
     with quiet():
-        policy = _load(str(path), local=True, revision=None, dtype=None if device != "cpu" else torch.float32)
-    policy.model.to(device).eval()
-    return policy
+        dtype = None if device != "cpu" else torch.float32
+        policy = _load(str(path), local=True, revision=None, dtype=dtype, device=device)
+    return _placed(policy, device)
 
 
 def save_policy(policy: Policy, folder: str | Path) -> Path:
@@ -100,12 +105,14 @@ def save_policy(policy: Policy, folder: str | Path) -> Path:
         if policy.adapted:
             base = policy.model.get_base_model()
             known = policy.model.peft_config["default"].base_model_name_or_path
-            policy.model.save_pretrained(target, selected_adapters=["default"])
+            policy.model.save_pretrained(target, selected_adapters=["default"], state_dict=policy.weights)
+            if policy.quantize is not None:
+                remember(policy.quantize, target)
             if not known:
                 _save_base(policy.model, target / BASE_FOLDER)
             base.generation_config.save_pretrained(target)
         else:
-            policy.model.save_pretrained(target)
+            policy.model.save_pretrained(target, state_dict=policy.weights)
         policy.tokenizer.save_pretrained(target)
     return target
 
@@ -117,12 +124,39 @@ def _dtype(name: str, device: str) -> torch.dtype | None:
     return None if name == "auto" else getattr(torch, name)
 
 
-def _load(name: str, *, local: bool, revision: str | None, dtype: torch.dtype | None) -> Policy:
+def _placed(policy: Policy, device: str) -> Policy:
+    """On its device, in evaluation mode. Quantised weights were loaded onto it and stay there; adapters follow."""
+    if policy.quantize is None:
+        policy.model.to(device)
+    else:
+        for name, value in policy.model.named_parameters():
+            if "lora_" in name:
+                value.data = value.data.to(device)
+    policy.model.eval()
+    return policy
+
+
+def _load(
+    name: str,
+    *,
+    local: bool,
+    revision: str | None,
+    dtype: torch.dtype | None,
+    device: str,
+    quantize: QuantizeSpec | None = None,
+) -> Policy:
     folder = Path(name)
     if local and not folder.is_dir():
         raise UserError(f"policy: there is no folder {name}")
     adapter = _adapter_config(folder) if local else None
     options: dict[str, Any] = {"dtype": "auto" if dtype is None else dtype}
+    if adapter is not None:
+        quantize = remembered(folder) or quantize
+    if quantize is not None:
+        check_quantize(quantize, device)
+        options["dtype"] = dtype or torch.bfloat16
+        options["quantization_config"] = quantization(quantize, options["dtype"])
+        options["device_map"] = {"": torch.cuda.current_device() if device == "cuda" else device}
     try:
         tokenizer = AutoTokenizer.from_pretrained(name, revision=revision, padding_side="left")
         if adapter is None:
@@ -134,7 +168,7 @@ def _load(name: str, *, local: bool, revision: str | None, dtype: torch.dtype | 
         raise UserError(f"policy: {name} cannot be loaded: {reason}") from error
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
-    return Policy(model, tokenizer, name)
+    return Policy(model, tokenizer, name, quantize)
 
 
 def _adapter_config(folder: Path) -> dict[str, Any] | None:
@@ -175,7 +209,7 @@ def _adapt(policy: Policy, spec: LoraSpec, seed: int) -> Policy:
         except ValueError as error:
             raise UserError(f"policy.lora: {str(error).splitlines()[0]}") from error
     model.peft_config["default"].base_model_name_or_path = policy.path
-    return Policy(model, policy.tokenizer, None)
+    return Policy(model, policy.tokenizer, None, policy.quantize)
 
 
 def _save_base(model: Any, folder: Path) -> None:

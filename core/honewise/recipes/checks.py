@@ -26,6 +26,7 @@ def whole_problems(raw: Mapping[str, Any]) -> list[Problem]:
     for part in ("train", "held_out"):
         if part in data:
             found.extend(_one_of(data, part, ("samples", "path"), f"data.{part}"))
+    found.extend(_quantize(_mapping(raw, "policy")))
     found.extend(_tiny(_mapping(_mapping(raw, "policy"), "tiny")))
     found.extend(reward_problems(_mapping(_mapping(raw, "rubric"), "rewards"), _mapping(raw, "stages")))
     found.extend(judge_problems(raw))
@@ -114,6 +115,29 @@ def _tiny(tiny: Mapping[str, Any]) -> Iterator[Problem]:
         yield Problem("policy.tiny.width", f"must be a multiple of twice the heads ({2 * heads}); given: {width}")
     if isinstance(kv_heads, int) and kv_heads > 0 and heads % kv_heads:
         yield Problem("policy.tiny.kv_heads", f"must divide heads ({heads}); given: {kv_heads}")
+
+
+_QUANTIZED_BY: Mapping[str, tuple[str, ...]] = {"bnb": ("type", "double"), "hqq": ("group",)}
+
+
+def _quantize(policy: Mapping[str, Any]) -> Iterator[Problem]:
+    spec = policy.get("quantize")
+    if not isinstance(spec, Mapping):
+        return
+    if policy.get("lora") is None:
+        yield Problem("policy.quantize", "weights in few bits are not trained, adapters on them are; set policy.lora")
+    if policy.get("tiny") is not None:
+        yield Problem("policy.quantize", "is for a model that is loaded; use hub or path in place of tiny")
+    kind, bits = spec.get("kind", "bnb"), spec.get("bits", 4)
+    if kind == "bnb" and bits in (1, 2, 3):
+        yield Problem("policy.quantize.bits", f"bitsandbytes has 4 and 8; given: {bits}; kind: hqq has fewer")
+    for other, keys in _QUANTIZED_BY.items():
+        for key in keys:
+            if other != kind and kind in _QUANTIZED_BY and spec.get(key) is not None:
+                yield Problem(f"policy.quantize.{key}", f"is for kind: {other}")
+    for key in ("type", "double"):
+        if kind == "bnb" and bits == 8 and spec.get(key) is not None:
+            yield Problem(f"policy.quantize.{key}", "is for 4 bits")
 
 
 def _stages(stages: Mapping[str, Any], raw: Mapping[str, Any]) -> Iterator[Problem]:

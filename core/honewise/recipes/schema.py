@@ -26,7 +26,7 @@ from .policy_gradient import (
 )
 from .preference import DpoStage, PairsStage, RewardModelStage
 from .revising import ReviseStage
-from .sections import BASE, Count, LoraSpec, Name, Positive, Section, Share, TrainingStage, as_seconds
+from .sections import BASE, Count, LoraSpec, Name, Positive, QuantizeSpec, Section, Share, TrainingStage, as_seconds
 
 __all__ = [
     "BASE",
@@ -41,6 +41,7 @@ __all__ = [
     "LoraSpec",
     "PairsStage",
     "PolicySpec",
+    "QuantizeSpec",
     "Recipe",
     "ReviseStage",
     "RewardModelStage",
@@ -127,6 +128,8 @@ class PolicySpec(Section):
     """Number format of the weights; `auto` is float32 on a CPU, else the model's own."""
     lora: LoraSpec | None = None
     """Adapters to train in place of all weights; `{}` takes the defaults."""
+    quantize: QuantizeSpec | None = None
+    """The weights below the adapters, in few bits; `{}` takes the defaults."""
 
 
 def _as_reward_mapping(value: Any) -> Any:

@@ -12,6 +12,7 @@ __all__ = [
     "LoraSpec",
     "Name",
     "Positive",
+    "QuantizeSpec",
     "Section",
     "Share",
     "TrainingStage",
@@ -52,6 +53,21 @@ class LoraSpec(Section):
     """Share of adapter inputs dropped in training."""
     targets: list[str] | Literal["all-linear"] = "all-linear"
     """Names of the modules to adapt, or `all-linear`."""
+
+
+class QuantizeSpec(Section):
+    """Load the model's weights in few bits and train adapters on them (QLoRA). Needs `lora`, and `hub` or `path`."""
+
+    kind: Literal["bnb", "hqq"] = "bnb"
+    """`bnb` is bitsandbytes, in 4 or 8 bits; `hqq` is half-quadratic quantisation, which needs a GPU."""
+    bits: Literal[1, 2, 3, 4, 8] = 4
+    """Bits of a weight; 4 or 8 for `bnb`."""
+    type: Literal["nf4", "fp4"] | None = None
+    """For `bnb` in 4 bits: the values that a weight may take; left out, `nf4`."""
+    double: bool | None = None
+    """For `bnb` in 4 bits: keep the scales of blocks in 8 bits, too; left out, true."""
+    group: Positive | None = None
+    """For `hqq`: weights that share a scale; left out, 64."""
 
 
 class TrainingStage(Section):

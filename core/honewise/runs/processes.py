@@ -18,6 +18,8 @@ class Place:
     count: int = 1
     here: int = 1
     """How many of them are on this machine."""
+    sharding: str = ""
+    """``FSDP`` or ``DeepSpeed``, where that wraps the model; else nothing, and every process holds all of it."""
 
     @property
     def first(self) -> bool:
@@ -25,7 +27,8 @@ class Place:
 
 
 def place() -> Place:
-    """As ``accelerate launch`` and ``torchrun`` say it in RANK, WORLD_SIZE and LOCAL_WORLD_SIZE."""
+    """As ``accelerate launch`` and ``torchrun`` say it in RANK, WORLD_SIZE and LOCAL_WORLD_SIZE, and the former in
+    ACCELERATE_USE_FSDP and ACCELERATE_USE_DEEPSPEED."""
     found = [os.environ.get(name) or default for name, default in (("RANK", "0"), ("WORLD_SIZE", "1"))]
     try:
         rank, count = (int(value) for value in found)
@@ -34,4 +37,9 @@ def place() -> Place:
         raise UserError(f"RANK and WORLD_SIZE must be whole numbers; given: {found[0]!r} and {found[1]!r}") from None
     if not 0 <= rank < count:
         raise UserError(f"RANK {rank} is none of the {count} processes of WORLD_SIZE")
-    return Place(rank, count, here)
+    return Place(rank, count, here, _sharding())
+
+
+def _sharding() -> str:
+    names = {"ACCELERATE_USE_DEEPSPEED": "DeepSpeed", "ACCELERATE_USE_FSDP": "FSDP"}
+    return next((what for name, what in names.items() if os.environ.get(name, "").lower() in ("1", "true")), "")

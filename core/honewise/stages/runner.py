@@ -35,6 +35,7 @@ from .recipe import read
 from .revise import check_revise_stage, run_revise
 from .reward_model import check_reward_model_stage, run_reward_model
 from .rl import check_rl_stage, run_rl
+from .scale import scale_problems
 from .sft import check_sft_stage, run_sft
 from .workbench import Materials, Workbench, prepare
 
@@ -126,7 +127,7 @@ def _begin(materials: Materials, here: Place, device: str, resume: bool, command
 
 def _check_stages(bench: Workbench) -> None:
     """What would stop a stage only once those before it are done, told before the first; all of it at once."""
-    problems = []
+    problems = list(scale_problems(bench.recipe, bench.place, bench.device))
     for name, stage in bench.recipe.stages.items():
         ctx = bench.context(name, resume=False)
         try:
