@@ -17,6 +17,7 @@ device: cpu
 domain: {use: arithmetic, numbers: 2, largest: 9}
 data: {train: {limit: 24}, held_out: {limit: 4}}
 policy: {tiny: {layers: 1, width: 32, heads: 2, vocabulary: 300, context: 128}LORA}
+rubric: {rewards: {vowels: {fn: "vowels.py:vowels", weight: 1}}}
 stages:
   sft: {steps: 3, demonstrations: 8, batch: 4, trainer: {learning_rate: 1e-2}}
   trl: {stage: rl, from: sft, steps: 2, prompts: 2, samples: 2,
@@ -30,9 +31,20 @@ stages:
     trainer: {learning_rate: 1e-2, max_completion_length: 8}}
 """
 
+VOWELS = """
+from honewise import Completion, reward
+
+
+@reward
+def vowels(completion: Completion) -> float:
+    return sum(each in "aeiou" for each in completion.text) / (1 + len(completion.text))
+"""
+"""A reward that differs among the completions of a policy that has learnt nothing, so that it moves."""
+
 
 @pytest.mark.parametrize("lora", ["", ", lora: {r: 4, alpha: 8}"], ids=["full", "lora"])
 def test_the_kl_is_0_at_the_first_step(lora: str, tmp_path: Path) -> None:
+    (tmp_path / "vowels.py").write_text(VOWELS)
     path = tmp_path / "kl.yaml"
     path.write_text(RECIPE.replace("LORA", lora) + f"runs_dir: {tmp_path / 'runs'}\n")
     with run_recipe(path) as run:
