@@ -207,46 +207,49 @@ def _scan(text: str) -> Iterator[Token]:
             end = at
             while end < size and text[end] in _RAISED:
                 end += 1
-            raised = "".join(_RAISED[each] for each in text[at:end])
-            yield Token("sign", "^", at, at)
-            if raised[0] in "+-":
-                yield Token("sign", raised[0], at, at)
-                raised = raised[1:]
-            yield (
-                replace(_number(raised + " ", 0), start=at, end=end)
-                if raised[:1].isdigit()
-                else Token("other", raised, at, end)
-            )
+            yield from _raised("".join(_RAISED[each] for each in text[at:end]), at, end)
             at = end
-        elif character == "{" or character == "}":
-            frame = False
+        elif character in "{}":
             if character == "{":
                 closing.append(False)
-            elif closing:
-                frame = closing.pop()
-                upright -= frame
-            if not frame:
+            framed = character == "}" and bool(closing) and closing.pop()
+            upright -= framed
+            if not framed:
                 yield Token("sign", character, at, at + 1)
             at += 1
         elif character == "*" and text[at + 1 : at + 2] == "*":
             yield Token("sign", "^", at, at + 2)
             at += 2
-        elif character in _FRACTIONS:
-            yield Token("number", character, at, at + 1, _FRACTIONS[character], 0.0, 3)
-            at += 1
-        elif character in _SIGNS:
-            sign = _SIGNS[character]
-            yield Token("function" if sign == "sqrt" else "sign", sign, at, at + 1)
-            at += 1
-        elif match := _WORD.match(text, at):
+        elif character not in _FRACTIONS and character not in _SIGNS and (match := _WORD.match(text, at)):
             yield _word(match[0], at, match.end(), upright > 0)
             at = match.end()
-        elif character in "°%∞℃":
-            yield Token("name", "°C" if character == "℃" else character, at, at + 1, upright=True)
-            at += 1
         else:
-            yield Token("other", character, at, at + 1)
+            yield _single(character, at)
             at += 1
+
+
+def _raised(raised: str, start: int, end: int) -> Iterator[Token]:
+    """Characters that stand above the line: a power, with its sign."""
+    yield Token("sign", "^", start, start)
+    if raised[0] in "+-":
+        yield Token("sign", raised[0], start, start)
+        raised = raised[1:]
+    if raised[:1].isdigit():
+        yield replace(_number(raised + " ", 0), start=start, end=end)
+    else:
+        yield Token("other", raised, start, end)
+
+
+def _single(character: str, at: int) -> Token:
+    """A token of one character that begins nothing longer."""
+    if character in _FRACTIONS:
+        return Token("number", character, at, at + 1, _FRACTIONS[character], 0.0, 3)
+    if character in _SIGNS:
+        sign = _SIGNS[character]
+        return Token("function" if sign == "sqrt" else "sign", sign, at, at + 1)
+    if character in "°%∞℃":
+        return Token("name", "°C" if character == "℃" else character, at, at + 1, upright=True)
+    return Token("other", character, at, at + 1)
 
 
 def _skip_blanks(text: str, at: int) -> int:

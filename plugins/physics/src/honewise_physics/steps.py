@@ -182,7 +182,7 @@ def _coarse(b: Quantity, right: Side) -> Quantity:
         return b
     written = numbers[0].text
     zeros = len(written) - len(written.rstrip("0")) if len(written) >= 3 else 0
-    half = 0.4999 * 10.0**zeros if len(written) > 1 else _DIGIT * numbers[0].value
+    half = 0.5 * 10.0**zeros if len(written) > 1 else _DIGIT * numbers[0].value
     error = half * abs(b.value / numbers[0].value) if numbers[0].value else 0.0
     return Quantity(b.value, b.dimension, max(b.error, error), b.united, b.operations)
 
