@@ -278,6 +278,8 @@ def test_pandalm_counted_again(name: str) -> None:
     told = {row["idx"]: str(row[key]) for row in json.loads((root / f"{name}-testset-v1.json").read_text("utf-8"))}
     told = {str(index): {"Tie": "0"}.get(said, said) for index, said in told.items()}
     exact, strict, people = [], [], []
+    prefers: list[float] = []
+    longer: dict[bool, list[float]] = {True: [], False: []}
     for row in json.loads((root / "testset-v1.json").read_text("utf-8")):
         votes = [str(row[f"annotator{n}"]) for n in (1, 2, 3)]
         label = statistics.mode(votes)
@@ -288,14 +290,23 @@ def test_pandalm_counted_again(name: str) -> None:
             exact.append(float(said == label))
             if "0" not in (said, label):
                 strict.append(float(said == label))
+        words = [len(row[f"response{n}"].split()) for n in (1, 2)]
+        if said in ("1", "2") and max(words) >= 1.1 * min(words):
+            long = "1" if words[0] > words[1] else "2"
+            prefers.append(float(said == long))
+            if label != "0":
+                longer[label == long].append(float(said == label))
     for number, values in {
         "agreement": exact, "agreement_without_ties": strict, "annotator_agreement": people,
+        "length_preference": prefers, "agreement_longer": longer[True], "agreement_shorter": longer[False],
     }.items():  # fmt: skip
         low, high = interval(values, statistics.fmean)
         found = audit.numbers[number]
         assert found.count == len(values), number
         assert found.value == pytest.approx(statistics.fmean(values), abs=1e-12)
         assert (found.low, found.high) == (pytest.approx(low, abs=1e-12), pytest.approx(high, abs=1e-12)), number
+    bias = statistics.fmean(longer[True]) - statistics.fmean(longer[False])
+    assert value(audit, "verbosity_bias") == pytest.approx(bias, abs=1e-12)
     assert audit.unread == sum(said not in ("0", "1", "2") for said in told.values())
     assert "flip_rate" in audit.missing
 

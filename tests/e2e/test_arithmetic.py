@@ -6,7 +6,6 @@ import hashlib
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +13,8 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("trl")
+
+from commands import begin, finish
 
 from honewise.errors import RunError
 from honewise.runs.store import Store
@@ -32,25 +33,7 @@ FRACTION = (
 
 
 def start(folder: Path, *more: str, changes: Sequence[str] = FRACTION) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "honewise", "run", "arithmetic/quickstart", *changes, *more],
-        cwd=folder,
-        env={**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-
-
-def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
-    try:
-        out, err = process.communicate(timeout=240)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        out, err = process.communicate()
-        raise AssertionError(f"still running after four minutes:\n{out}\n{err}") from None
-    return process.returncode, out, err
+    return begin(folder, "run", "arithmetic/quickstart", *changes, *more)
 
 
 def wait_for_step(process: subprocess.Popen[str], store: Path, step: int) -> None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
 pytest.importorskip("trl")
+
+from commands import begin, finish
 
 from honewise.errors import RunError
 from honewise.runs.store import Store
@@ -38,28 +38,6 @@ stages:
 """
 
 
-def start(folder: Path, *words: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "honewise", *words],
-        cwd=folder,
-        env={**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-
-
-def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
-    try:
-        out, err = process.communicate(timeout=240)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        out, err = process.communicate()
-        raise AssertionError(f"still running after four minutes:\n{out}\n{err}") from None
-    return process.returncode, out, err
-
-
 def recipe(folder: Path) -> None:
     (folder / "mine.py").write_text("def variety(completion): return min(1.0, len(set(completion.text)) / 32)\n")
     (folder / "likes.yaml").write_text(RECIPE)
@@ -67,7 +45,7 @@ def recipe(folder: Path) -> None:
 
 def killed_after_chunks(folder: Path, chunks: int) -> None:
     """Start the run and end it at once when so many chunks of pairs are stored."""
-    process = start(folder, "run", "likes.yaml")
+    process = begin(folder, "run", "likes.yaml")
     deadline = time.monotonic() + 200
     while time.monotonic() < deadline:
         assert process.poll() is None, finish(process)
@@ -86,14 +64,14 @@ def killed_after_chunks(folder: Path, chunks: int) -> None:
 def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, str]:
     folder = tmp_path_factory.mktemp("whole")
     recipe(folder)
-    code, out, err = finish(start(folder, "run", "likes.yaml"))
+    code, out, err = finish(begin(folder, "run", "likes.yaml"))
     assert code == 0, err
     return folder, out, err
 
 
 def test_the_plan_names_every_stage(tmp_path: Path) -> None:
     recipe(tmp_path)
-    code, out, err = finish(start(tmp_path, "run", "likes.yaml", "--dry-run"))
+    code, out, err = finish(begin(tmp_path, "run", "likes.yaml", "--dry-run"))
     assert code == 0, err
     assert "the last policy: 4 samples at 1, best-worst by total" in out
     assert "bradley-terry, 3 steps of 4 pairs" in out
@@ -128,7 +106,7 @@ def test_a_killed_stage_goes_on_without_sampling_again(whole: tuple[Path, str, s
     with Store(store, readonly=True) as before:
         kept = {row.id for row in before.rollouts("pairs")}
     assert 48 <= len(kept) < 192, "killed on the way"
-    code, _, err = finish(start(tmp_path, "run", "likes.yaml", "--resume"))
+    code, _, err = finish(begin(tmp_path, "run", "likes.yaml", "--resume"))
     assert code == 0, err
     with Store(store, readonly=True) as after, Store(whole[0] / "runs/likes/run.sqlite", readonly=True) as other:
         assert kept <= {row.id for row in after.rollouts("pairs")}, "what was stored stays"
@@ -143,18 +121,18 @@ def test_a_killed_stage_goes_on_without_sampling_again(whole: tuple[Path, str, s
 
 
 def test_runs_are_compared_on_the_command_line(whole: tuple[Path, str, str]) -> None:
-    code, out, err = finish(start(whole[0], "compare", "likes", "likes", "--json"))
+    code, out, err = finish(begin(whole[0], "compare", "likes", "likes", "--json"))
     assert code == 0, err
     found = json.loads(out)
     assert {each["role"] for each in found["gains"]} == {"sft", "sft on best of n", "best of n"}
     assert found["notes"] == ["not measured in any of these runs: sft on the critic's own answers"]
     one = found["gains"][0]
     assert set(one) == {"one", "other", "role", "metric", "difference", "low", "high", "tasks"}
-    code, out, err = finish(start(whole[0], "compare", "runs/likes"))
+    code, out, err = finish(begin(whole[0], "compare", "runs/likes"))
     assert code == 0, err
     assert "gain of training over" in out
     assert "likes: dpo t=1 - likes: best t=1" in out
     assert "not measured in any of these runs: sft on the critic's own answers" in err
-    code, _, err = finish(start(whole[0], "compare", "lkes"))
+    code, _, err = finish(begin(whole[0], "compare", "lkes"))
     assert code == 2
     assert "did you mean 'likes'?" in err

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from safetensors.torch import load_file
 pytest.importorskip("trl")
 
 from chat_server import ChatServer
+from commands import begin, finish
 from judge_world import CLEAR, scored
 
 from honewise.errors import RunError
@@ -41,25 +41,7 @@ def start(
 ) -> subprocess.Popen[str]:
     folder.mkdir(exist_ok=True)
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(count)] if count > 1 else []
-    return subprocess.Popen(
-        [sys.executable, *launcher, "-m", "honewise", "run", recipe, *changes, *more],
-        cwd=folder,
-        env={**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-
-
-def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
-    try:
-        out, err = process.communicate(timeout=280)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        out, err = process.communicate()
-        raise AssertionError(f"still running:\n{out}\n{err}") from None
-    return process.returncode, out, err
+    return begin(folder, "run", recipe, *changes, *more, launcher=launcher)
 
 
 @pytest.fixture(scope="module")
