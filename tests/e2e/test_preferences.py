@@ -99,6 +99,7 @@ def test_what_is_said_on_the_way(whole: tuple[Path, str, str]) -> None:
     assert "held-out pairs" in card
 
 
+@pytest.mark.slow
 def test_a_killed_stage_goes_on_without_sampling_again(whole: tuple[Path, str, str], tmp_path: Path) -> None:
     recipe(tmp_path)
     killed_after_chunks(tmp_path, 3)

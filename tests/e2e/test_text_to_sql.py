@@ -71,6 +71,7 @@ def test_the_quickstart_ends_with_numbers_controls_and_a_report(tmp_path: Path) 
     assert "judge" in done.stdout + done.stderr, "that the judge was left out must be said"
 
 
+@pytest.mark.slow
 def test_pairs_of_its_own_making_are_learnt_from(tmp_path: Path) -> None:
     carried_out("dpo-quickstart", tmp_path, PAIRED)
     run = tmp_path / "runs" / "sql-dpo-quickstart"

@@ -62,6 +62,7 @@ def test_the_judge_stands_behind_the_execution_gate(tmp_path: Path) -> None:
     run.close()
 
 
+@pytest.mark.slow
 def test_judge_pairs_are_made_and_learnt_from(tmp_path: Path) -> None:
     small = ("stages.pairs.limit=4", "stages.pairs.samples=4", "stages.pairs.margin=0.0",
              "stages.pairs.max_new_tokens=40", "stages.evaluate.max_new_tokens=40",

@@ -36,6 +36,7 @@ def recipe(folder: Path, init: str) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_it_says_what_the_reward_model_says(tmp_path: Path) -> None:
     with run_recipe(recipe(tmp_path, "taste")) as run:
         numbers = run.store.metrics("rl")[1]

@@ -42,7 +42,10 @@ def vowels(completion: Completion) -> float:
 """A reward that differs among the completions of a policy that has learnt nothing, so that it moves."""
 
 
-@pytest.mark.parametrize("lora", ["", ", lora: {r: 4, alpha: 8}"], ids=["full", "lora"])
+FULL = pytest.param("", id="full", marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize("lora", [FULL, pytest.param(", lora: {r: 4, alpha: 8}", id="lora")])
 def test_the_kl_is_0_at_the_first_step(lora: str, tmp_path: Path) -> None:
     (tmp_path / "vowels.py").write_text(VOWELS)
     path = tmp_path / "kl.yaml"
