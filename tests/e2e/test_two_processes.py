@@ -138,7 +138,7 @@ def test_stopped_and_resumed(how: str, two: tuple[Path, str, str], tmp_path: Pat
     with Store(run / "run.sqlite", readonly=True) as store:
         state = next(each for each in store.stages() if each.stage == "rl")
     if how == "interrupted":
-        assert err.count("interrupted. To go on from the last checkpoint:") == 1
+        assert err.count("interrupted. To go on from the last checkpoint:") == 1, err
         assert state.state == "stopped"
         assert (run / "stages/rl" / f"checkpoint-{state.steps}").is_dir()
     code, _, err = finish(start(tmp_path, "--resume", count=1))

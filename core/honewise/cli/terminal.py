@@ -39,8 +39,8 @@ _BREAKS = {ord(each): f"\\u{ord(each):04x}" for each in "\x85\u2028\u2029"}
 _PLAIN_EVERY = 20.0
 """Seconds between two lines of progress where there is no terminal."""
 
-_calm = contextlib.suppress(OSError, ValueError)
-"""Where the terminal is gone, the work is not."""
+_calm = contextlib.suppress(OSError, ValueError, RuntimeError)
+"""Where the terminal is gone, or a signal came in the middle of a line, the work goes on."""
 
 _results: TextIO | None = None
 """Where results go while ``results_apart`` holds; None: to standard output, whatever that is."""

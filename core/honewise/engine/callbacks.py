@@ -111,16 +111,26 @@ class StepMark(TrainerCallback):
 
 
 class Interrupt(TrainerCallback):
-    """After the step in which ``asked`` was set, in any of the processes: a checkpoint, and the end of training."""
+    """After the step in which one of the processes was asked to stop: a checkpoint, and the end of training on all.
+
+    What this process was asked, and what all of them agreed on, are told apart: a Ctrl-C reaches the processes one
+    after the other, while they speak to each other, too. It must not be lost to an answer given before it came, and
+    the first one here is not a second one because another process heard of it before.
+    """
 
     def __init__(self) -> None:
         self.asked = False
+        self.agreed = False
 
     def on_step_end(self, _args: Any, _state: Any, control: TrainerControl, **_: Any) -> None:
-        self.asked = agree(self.asked)
-        if self.asked:
+        if self.stop():
             control.should_save = True
             control.should_training_stop = True
+
+    def stop(self) -> bool:
+        """Whether to stop, by all of the processes; each of them has to ask."""
+        self.agreed = agree(self.asked) or self.agreed
+        return self.agreed
 
 
 @contextmanager
@@ -139,7 +149,7 @@ def deferred_interrupt(interrupt: Interrupt, progress: Progress) -> Iterator[Non
     before = signal.signal(signal.SIGINT, ask)
     try:
         yield
+        if interrupt.stop():
+            raise KeyboardInterrupt
     finally:
         signal.signal(signal.SIGINT, before)
-    if interrupt.asked:
-        raise KeyboardInterrupt
