@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Callable
 from types import SimpleNamespace
 
 import pytest
@@ -19,58 +20,64 @@ def control_c() -> None:
     os.kill(os.getpid(), signal.SIGINT)
 
 
-def step(interrupt: Interrupt) -> bool:
-    """Whether training stops after a step."""
-    control = SimpleNamespace(should_save=False, should_training_stop=False)
-    interrupt.on_step_end(None, None, control)
-    assert control.should_save == control.should_training_stop
-    return control.should_training_stop
+class Training:
+    """A training whose steps are taken one by one; ``stopped`` has for each whether training was to stop after it."""
+
+    def __init__(self) -> None:
+        self.interrupt = Interrupt()
+        self.stopped: list[bool] = []
+
+    def step(self) -> None:
+        control = SimpleNamespace(should_save=False, should_training_stop=False)
+        self.interrupt.on_step_end(None, None, control)
+        assert control.should_save == control.should_training_stop
+        self.stopped.append(control.should_training_stop)
+
+    def run(self, *parts: Callable[[], None]) -> None:
+        with deferred_interrupt(self.interrupt, Silent()):
+            for part in parts:
+                part()
 
 
 def test_the_step_ends_and_then_it_is_raised() -> None:
-    interrupt = Interrupt()
-    with pytest.raises(KeyboardInterrupt), deferred_interrupt(interrupt, Silent()):
-        assert not step(interrupt)
-        control_c()
-        assert step(interrupt)
+    training = Training()
+    with pytest.raises(KeyboardInterrupt):
+        training.run(training.step, control_c, training.step)
+    assert training.stopped == [False, True]
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_the_second_is_raised_at_once() -> None:
-    interrupt, after = Interrupt(), False
-    with pytest.raises(KeyboardInterrupt), deferred_interrupt(interrupt, Silent()):
-        control_c()
-        control_c()
-        after = True
-    assert not after
+    training = Training()
+    with pytest.raises(KeyboardInterrupt):
+        training.run(control_c, control_c, training.step)
+    assert training.stopped == []
 
 
 def test_one_that_comes_while_the_processes_agree_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     def agree(flag: bool) -> bool:
-        control_c()
+        if not training.stopped:
+            control_c()
         return flag
 
-    interrupt = Interrupt()
-    with pytest.raises(KeyboardInterrupt), deferred_interrupt(interrupt, Silent()):
-        with monkeypatch.context() as patch:
-            patch.setattr(callbacks, "agree", agree)
-            assert not step(interrupt)
-        assert step(interrupt)
+    training = Training()
+    monkeypatch.setattr(callbacks, "agree", agree)
+    with pytest.raises(KeyboardInterrupt):
+        training.run(training.step, training.step)
+    assert training.stopped == [False, True]
 
 
 def test_the_first_here_is_no_second_though_another_process_was_asked_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    interrupt, after = Interrupt(), False
-    with pytest.raises(KeyboardInterrupt), deferred_interrupt(interrupt, Silent()):
-        with monkeypatch.context() as patch:
-            patch.setattr(callbacks, "agree", lambda _: True)
-            assert step(interrupt)
-        control_c()
-        after = True
-    assert after
+    training, ended = Training(), []
+    monkeypatch.setattr(callbacks, "agree", lambda _: True)
+    with pytest.raises(KeyboardInterrupt):
+        training.run(training.step, control_c, lambda: ended.append("a checkpoint is written"))
+    assert training.stopped == [True]
+    assert ended
 
 
 def test_one_that_comes_after_the_last_step_is_raised_at_the_end() -> None:
-    interrupt = Interrupt()
-    with pytest.raises(KeyboardInterrupt), deferred_interrupt(interrupt, Silent()):
-        assert not step(interrupt)
-        control_c()
+    training = Training()
+    with pytest.raises(KeyboardInterrupt):
+        training.run(training.step, control_c)
+    assert training.stopped == [False]
