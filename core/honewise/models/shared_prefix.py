@@ -38,9 +38,11 @@ class Layout:
     position_ids: Tensor
     """(N, p + G S); each segment goes on from the prompt."""
     labels: Tensor
-    """(N, p + G S); what each token is to predict, -100 where nothing."""
-    prefix_mask: Tensor
-    """(N, 1, p, p), bool: which prompt token sees which."""
+    """(N, G S); what each token of the segments is to predict, -100 where nothing."""
+    prefix: int
+    """p"""
+    prefix_mask: Tensor | None
+    """(N, 1, p, p), bool: which prompt token sees which; None where no prompt is padded: all that stand before."""
     segment_mask: Tensor
     """(N G, 1, S, p + S), bool: what each token of a segment sees of the prompt and of its own."""
     segments: int
@@ -48,14 +50,9 @@ class Layout:
     order: Tensor
     """(B,): the row of the batch that each segment is."""
 
-    @property
-    def prefix(self) -> int:
-        """p"""
-        return self.prefix_mask.shape[-1]
-
     def spread(self, values: Tensor) -> Tensor:
-        """Per-position values (N, p + G S, ...) back to the batch: (B, C, ...)."""
-        rows = values[:, self.prefix :].reshape(len(self.order), -1, *values.shape[2:])[:, :-1]
+        """Values of the segments' tokens (N, G S, ...) back to the batch: (B, C, ...)."""
+        rows = values.reshape(len(self.order), -1, *values.shape[2:])[:, :-1]
         back = torch.empty_like(self.order)
         back[self.order] = torch.arange(len(back), device=back.device)
         return rows[back]
@@ -98,8 +95,9 @@ def _arrange(ids: Tensor, mask: Tensor, completion: int, segments: int, order: T
     return Layout(
         input_ids=torch.cat([ids[::segments, :tokens], own_ids.reshape(groups, -1)], 1),
         position_ids=torch.cat([position[:, :-1], own_position], 1),
-        labels=torch.cat([labels.new_full((groups, tokens), -100), labels.reshape(groups, -1)], 1),
-        prefix_mask=_causal(seen)[:, None],
+        labels=labels.reshape(groups, -1),
+        prefix=tokens,
+        prefix_mask=None if bool(seen.all()) else _causal(seen)[:, None],
         segment_mask=torch.cat(
             [seen.repeat_interleave(segments, 0)[:, None, :].expand(rows, size, tokens), _causal(own_mask)], 2
         )[:, None],
@@ -130,16 +128,28 @@ def can_share(model: Any) -> bool:
 
 @contextlib.contextmanager
 def share(model: Any) -> Iterator[None]:
-    """The model takes layouts within; for calls without one nothing changes."""
+    """The model takes layouts within; for calls without one nothing changes.
+
+    Of a layout, only what stands in the segments reaches the head: a prompt's tokens predict nothing that is asked for.
+    """
     bare = model.get_base_model() if hasattr(model, "get_base_model") else model
     AttentionInterface.register(ATTENTION, _attention)
     AttentionMaskInterface.register(ATTENTION, sdpa_mask)
     before = bare.config._attn_implementation
     bare.config._attn_implementation = ATTENTION
+    hook = bare.base_model.register_forward_hook(_segments_alone, with_kwargs=True)
     try:
         yield
     finally:
+        hook.remove()
         bare.config._attn_implementation = before
+
+
+def _segments_alone(_module: Any, _args: Any, keywords: dict[str, Any], outputs: Any) -> Any:
+    layout = keywords.get("shared_prefix")
+    if layout is not None:
+        outputs.last_hidden_state = outputs.last_hidden_state[:, layout.prefix :]
+    return outputs
 
 
 def sharing(model: Any) -> bool:
@@ -177,8 +187,9 @@ def _attention(
     p, segments = shared_prefix.prefix, shared_prefix.segments
     rows, heads, _, width = query.shape
     options = {"scale": keywords.get("scaling"), "enable_gqa": key.shape[1] != heads}
+    mask = shared_prefix.prefix_mask
     first = F.scaled_dot_product_attention(
-        query[:, :, :p], key[:, :, :p], value[:, :, :p], attn_mask=shared_prefix.prefix_mask, **options
+        query[:, :, :p], key[:, :, :p], value[:, :, :p], attn_mask=mask, is_causal=mask is None, **options
     )
 
     def own(states: Tensor) -> Tensor:
