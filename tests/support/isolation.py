@@ -53,6 +53,12 @@ def _stays_here(host: Any) -> bool:
         return False
 
 
+def _share_cores() -> None:
+    """Where test files run side by side, each process does with one thread, or they would wait for each other."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
 def _hear_interrupts() -> None:
     """A shell starts what it runs in the background deaf to Ctrl-C, and children inherit that; some tests press it."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -107,6 +113,7 @@ if os.environ.get("HONEWISE_TESTS_ISOLATED") != str(os.getpid()):
     _private_home()
     _refuse_network()
     _hear_interrupts()
+    _share_cores()
 
 
 @pytest.fixture(autouse=True)
