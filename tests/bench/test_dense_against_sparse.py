@@ -1,7 +1,8 @@
 """Dense against sparse credit on one budget, over five seeds: `pytest -m bench -s` on this file.
 
 Both arms start from the same warm-up and get the same rewards; sparse pays all of them at the last token. Writes
-``results/dense.json``.
+``results/dense.json``. An hour or more on two cores; with ``HONEWISE_BENCH_RUNS=FOLDER`` the runs are kept there,
+and one that was broken off goes on.
 """
 
 from __future__ import annotations
@@ -41,9 +42,12 @@ def _arm(store: Store, stage: str) -> dict[str, Any]:
 def _measure(folder: Path, seed: int) -> dict[str, Any]:
     command = [sys.executable, "-m", "honewise", "run", str(RECIPE), f"seed={seed}", f"name=seed-{seed}"]
     environ = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environ)
-    assert done.returncode == 0, done.stdout + done.stderr
-    with Store(folder / "runs" / f"seed-{seed}" / "run.sqlite", readonly=True) as store:
+    file = folder / "runs" / f"seed-{seed}" / "run.sqlite"
+    if not _finished(file):
+        command += ["--resume"] if file.is_file() else []
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environ)
+        assert done.returncode == 0, done.stdout + done.stderr
+    with Store(file, readonly=True) as store:
         sparse, dense = _arm(store, "sparse"), _arm(store, "dense")
         held_out = {e.name: e.metrics["correct"] for e in store.evaluations()}
     reached = (at + WINDOW for at, value in enumerate(windows(dense["curve"])) if value >= sparse["final"])
@@ -52,10 +56,18 @@ def _measure(folder: Path, seed: int) -> dict[str, Any]:
     return {"seed": seed, "sparse": sparse, "dense": dense, "steps": steps, "seconds": seconds, "held_out": held_out}
 
 
+def _finished(file: Path) -> bool:
+    if not file.is_file():
+        return False
+    with Store(file, readonly=True) as store:
+        return store.fact("state") == "finished"
+
+
 @pytest.mark.bench
 @pytest.mark.timeout(7200)
 def test_dense_against_sparse(tmp_path: Path) -> None:
+    folder = Path(os.environ.get("HONEWISE_BENCH_RUNS") or tmp_path)
     with ThreadPoolExecutor(2) as pool:
-        rows = list(pool.map(lambda seed: _measure(tmp_path, seed), SEEDS))
+        rows = list(pool.map(lambda seed: _measure(folder, seed), SEEDS))
     tables.write("dense", {"steps": len(rows[0]["sparse"]["curve"]), "window": WINDOW, "rows": rows})
     print("\n" + tables.dense())

@@ -5,7 +5,7 @@ learns in minutes) and ``wide`` (English, Persian, Arabic and Spanish, five thin
 with a text that they are about).
 
 Three splits share no pair of an ailment and what is asked about it: demonstrations, train, held-out. Demonstrations are
-worded in one manner, training questions in several; held-out questions in manners that neither of them uses.
+worded in one manner, training and held-out questions in every manner.
 """
 
 from __future__ import annotations
@@ -80,8 +80,7 @@ def _split_of(ailment: str, relation: str) -> Split:
 def _task(id: str, split: Split, setting: World, dice: random.Random, ailment: str, family: int, relation: str) -> Task:
     language = dice.choice(setting.languages)
     phrasings = LANGUAGES[language][relation]
-    kept = 2 if language == "en" else 1  # for held-out questions
-    pool = {"demonstrations": phrasings[:1], "train": phrasings[:-kept], "held-out": phrasings[-kept:]}[split]
+    pool = phrasings[:1] if split == "demonstrations" else phrasings
     right = FACTS[relation][family]
     others = [fact for fact in FACTS[relation] if fact != right]
     options = [right, *dice.sample(others, dice.choice(setting.options) - 1)]

@@ -42,7 +42,7 @@ _ENGLISH = (
 )
 
 LANGUAGES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
-    # The first phrasing is that of demonstrations; the last (two in English) are kept for held-out questions.
+    # The first phrasing is that of demonstrations.
     "en": {what: tuple(phrasing.replace("{what}", what) for phrasing in _ENGLISH) for what in RELATIONS},
     "fa": {
         "remedy": ("درمان {x} چیست؟", "کدام دارو {x} را درمان می‌کند؟", "{x} با چه چیزی درمان می‌شود؟"),
