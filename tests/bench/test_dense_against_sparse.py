@@ -8,9 +8,6 @@ and one that was broken off goes on.
 from __future__ import annotations
 
 import math
-import os
-import subprocess
-import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,6 +15,7 @@ from typing import Any
 
 import pytest
 import tables
+from kept_runs import folder_of_runs, keep_run
 
 from honewise.runs.store import Store
 
@@ -40,14 +38,7 @@ def _arm(store: Store, stage: str) -> dict[str, Any]:
 
 
 def _measure(folder: Path, seed: int) -> dict[str, Any]:
-    command = [sys.executable, "-m", "honewise", "run", str(RECIPE), f"seed={seed}", f"name=seed-{seed}"]
-    environ = {**os.environ, "OMP_NUM_THREADS": "1"}
-    file = folder / "runs" / f"seed-{seed}" / "run.sqlite"
-    if not _finished(file):
-        command += ["--resume"] if file.is_file() else []
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environ)
-        assert done.returncode == 0, done.stdout + done.stderr
-    with Store(file, readonly=True) as store:
+    with Store(keep_run(folder, RECIPE, f"seed-{seed}", seed), readonly=True) as store:
         sparse, dense = _arm(store, "sparse"), _arm(store, "dense")
         held_out = {e.name: e.metrics["correct"] for e in store.evaluations()}
     reached = (at + WINDOW for at, value in enumerate(windows(dense["curve"])) if value >= sparse["final"])
@@ -56,17 +47,10 @@ def _measure(folder: Path, seed: int) -> dict[str, Any]:
     return {"seed": seed, "sparse": sparse, "dense": dense, "steps": steps, "seconds": seconds, "held_out": held_out}
 
 
-def _finished(file: Path) -> bool:
-    if not file.is_file():
-        return False
-    with Store(file, readonly=True) as store:
-        return store.fact("state") == "finished"
-
-
 @pytest.mark.bench
 @pytest.mark.timeout(7200)
 def test_dense_against_sparse(tmp_path: Path) -> None:
-    folder = Path(os.environ.get("HONEWISE_BENCH_RUNS") or tmp_path)
+    folder = folder_of_runs(tmp_path)
     with ThreadPoolExecutor(2) as pool:
         rows = list(pool.map(lambda seed: _measure(folder, seed), SEEDS))
     tables.write("dense", {"steps": len(rows[0]["sparse"]["curve"]), "window": WINDOW, "rows": rows})

@@ -11,6 +11,7 @@ import os
 import platform
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -54,30 +55,38 @@ def _points(change: Mapping[str, float]) -> str:
     return f"{100 * change['difference']:+.1f} [{100 * change['low']:+.1f}, {100 * change['high']:+.1f}]"
 
 
-def quickstart() -> str:
-    """Held-out execution accuracy before and after, with the controls, for each seed."""
-    found = read("quickstart")
-    rows = found["rows"]
+def claim(name: str) -> str:
+    """Held-out accuracy before and after, with the controls, for each seed."""
+    found = read(name)
+    rows, last = found["rows"], found.get("last", "rl")
     mean = means(rows)
     body = [
-        [name, *(f"{100 * row['correct'][name]:.1f}" for row in rows), f"**{100 * mean[name]:.1f}**"] for name in mean
+        [each, *(f"{100 * row['correct'][each]:.1f}" for row in rows), f"**{100 * mean[each]:.1f}**"] for each in mean
     ]
-    head = ["held-out execution accuracy, %", *(f"seed {row['seed']}" for row in rows), "mean"]
-    pairs = dict.fromkeys((c["one"], c["other"]) for row in rows for c in row["comparisons"] if c["one"][:2] == "rl")
+    what = "execution accuracy" if found["recipe"].startswith("text-to-sql/") else "accuracy"
+    head = [f"held-out {what}, %", *(f"seed {row['seed']}" for row in rows), "mean"]
+    pairs = dict.fromkeys((c["one"], c["other"]) for row in rows for c in row["comparisons"])
     changes = []
     for one, other in pairs:
+        if not one.startswith(f"{last} "):
+            continue
         each = [c for row in rows for c in row["comparisons"] if (c["one"], c["other"]) == (one, other)]
         changes.append([f"{one} − {other}", *(_points(change) for change in each)])
-    before, after = 1 - mean["sft t=1"], 1 - mean["rl t=1"]
-    seconds = [row["seconds"] for row in rows]
+    before, after = 1 - mean["sft t=1"], 1 - mean[f"{last} t=1"]
     said = (
-        f"{rows[0]['tasks']} held-out tasks, 8 samples each at temperature 1 (`t=1`) and greedy; "
-        f"{found['machine']['cores']} CPU cores, {min(seconds):.0f} to {max(seconds):.0f} seconds in all. "
-        f"`rl` lowers the sampled error by {100 * (1 - after / before):.0f} % (mean of {len(rows)} seeds). "
+        f"{rows[0]['tasks']} held-out tasks, 8 samples each at temperature 1 (`t=1`) and greedy; {_seconds(found)}. "
+        f"`{last}` lowers the sampled error by {100 * (1 - after / before):.0f} % (mean of {len(rows)} seeds). "
         "Differences in points, with 95 % paired bootstrap intervals over tasks:"
     )
     second = _table(["difference", *(f"seed {row['seed']}" for row in rows)], changes)
     return f"{_table(head, body)}\n\n{said}\n\n{second}"
+
+
+def _seconds(found: Mapping[str, Any]) -> str:
+    if "at_once" not in found:
+        seconds = [row["seconds"] for row in found["rows"]]
+        return f"{found['machine']['cores']} CPU cores, {min(seconds):.0f} to {max(seconds):.0f} seconds in all"
+    return f"one CPU core each, {found['at_once']} seeds at once"
 
 
 def dense() -> str:
@@ -121,7 +130,17 @@ def throughput() -> str:
     return _table(head, body)
 
 
-TABLES: Mapping[str, Callable[[], str]] = {"quickstart": quickstart, "dense": dense, "throughput": throughput}
+CLAIMS = ("quickstart", "rloo", "ppo", "dpo", "reward-model", "code-api", "medical-mcq", "physics")
+TABLES: Mapping[str, Callable[[], str]] = {
+    **{name: partial(claim, name) for name in CLAIMS},
+    "dense": dense,
+    "throughput": throughput,
+}
+
+
+def pages() -> list[Path]:
+    """Where tables may stand: the READMEs of the project, of its plugins and of the examples."""
+    return [ROOT / "README.md", *sorted(ROOT.glob("plugins/*/README.md")), *sorted(ROOT.glob("examples/*/README.md"))]
 
 
 def filled(text: str) -> str:
@@ -135,5 +154,5 @@ def filled(text: str) -> str:
 
 
 if __name__ == "__main__":
-    readme = ROOT / "README.md"
-    readme.write_text(filled(readme.read_text(encoding="utf-8")), encoding="utf-8")
+    for page in pages():
+        page.write_text(filled(page.read_text(encoding="utf-8")), encoding="utf-8")
