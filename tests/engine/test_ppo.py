@@ -329,6 +329,22 @@ def test_policy_and_critic_have_rates_and_clips_of_their_own(tmp_path: Path) -> 
     assert float(torch.stack([value.norm() for value in critics]).norm()) == pytest.approx(1e-3, rel=1e-3)
 
 
+@pytest.mark.parametrize("lora", [None, LORA], ids=["full", "lora"])
+@pytest.mark.parametrize("kind", ["head", "trunk"])
+@pytest.mark.parametrize(("steps", "moved"), [(2, False), (3, True)])
+def test_in_its_warmup_the_critic_learns_alone(
+    tmp_path: Path, kind: str, lora: LoraSpec | None, steps: int, moved: bool
+) -> None:
+    ctx, start = world.context(tmp_path), world.policy(lora=lora)
+    before = {name: value.clone() for name, value in start.model.state_dict().items()}
+    trainer = {"weight_decay": 0.1, "lr_scheduler_type": "constant"}
+    stage = world.rl_stage(algorithm="ppo", steps=steps, critic={"kind": kind, "warmup": 2}, trainer=trainer)
+    world.train(ctx, stage, start, estimator=GAE)
+    after = start.model.state_dict()
+    assert any(not torch.equal(after[name], value) for name, value in before.items()) == moved
+    assert load_file(ctx.folder / "critic" / FILE)["head.weight"].any()
+
+
 # the KL
 
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import MethodType
 from typing import Any
 
 import torch
 from torch import Tensor
+from transformers import TrainerCallback
 from trl.trainer.utils import FusedCausalLMOutput
 
 from honewise.errors import UserError
@@ -88,6 +89,18 @@ def _bare(model: Any) -> Any:
     return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
+class _CriticFirst(TrainerCallback):
+    """In the first ``warmup`` updates the optimizer sees no gradient of the policy, and leaves out what has none."""
+
+    def __init__(self, policy: Callable[[], list[Any]], warmup: int) -> None:
+        self.policy, self.warmup = policy, warmup
+
+    def on_pre_optimizer_step(self, _args: Any, state: Any, _control: Any, **_: Any) -> None:
+        if state.global_step < self.warmup:
+            for value in self.policy():
+                value.grad = None
+
+
 class ActorCritic:
     """Mixed into a trainer of TRL, before it in the order of bases; without a critic it changes nothing."""
 
@@ -105,6 +118,8 @@ class ActorCritic:
             raise UserError("algorithm: ppo does not train its critic under DeepSpeed or FSDP; use plain processes")
         attach(self.model, critic)
         self.critic, self.critic_spec = critic, spec
+        if spec.warmup:
+            self.add_callback(_CriticFirst(self._policy_parameters, spec.warmup))  # type: ignore[attr-defined]
         if critic.trunk is not None and self.args.gradient_checkpointing:
             critic.trunk.gradient_checkpointing_enable(self.args.gradient_checkpointing_kwargs)
         generation = getattr(self, "vllm_generation", None)
@@ -121,6 +136,10 @@ class ActorCritic:
 
     def _critic_parameters(self) -> list[Any]:
         return [] if self.critic is None else [value for value in self.critic.parameters() if value.requires_grad]
+
+    def _policy_parameters(self) -> list[Any]:
+        own = set(map(id, self._critic_parameters()))
+        return [value for value in self.model.parameters() if id(value) not in own]
 
     def create_optimizer(self, model: Any = None) -> Any:
         """TRL's, with the critic's weights in groups of their own."""
@@ -143,9 +162,7 @@ class ActorCritic:
         critics = self._critic_parameters()
         if not critics:
             return super()._clip_grad_norm(model)  # type: ignore[misc]
-        own = set(map(id, critics))
-        policy = [value for value in model.parameters() if id(value) not in own]
-        norm = self.accelerator.clip_grad_norm_(policy, self.args.max_grad_norm)
+        norm = self.accelerator.clip_grad_norm_(self._policy_parameters(), self.args.max_grad_norm)
         critic_norm = torch.nn.utils.clip_grad_norm_(critics, self.critic_spec.max_grad_norm)
         self._metrics["train"]["critic/grad_norm"].append(float(critic_norm))
         return norm

@@ -71,6 +71,9 @@ class CriticSpec(Section):
     """A value may move so far from where it was when the completion was sampled; `null` does not limit it."""
     detach: bool = False
     """The value loss trains the head alone, and leaves the trunk to the policy. For `kind: head`."""
+    warmup: Count = 0
+    """Updates at the beginning in which the critic's own weights learn and the policy's stay as they are. A critic that
+    knows nothing yet takes every token after the rewards for a bad one."""
 
 
 class KlSpec(Section):
