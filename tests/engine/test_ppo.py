@@ -135,7 +135,8 @@ def reference_gradients(
         states = model(input_ids=ids, attention_mask=attention, output_hidden_states=True).hidden_states[-1]
     states = states.detach() if critic.detach else states
     width = batch["completion_ids"].shape[1]
-    values = F.linear(states, critic.head.weight, critic.head.bias)[:, -width - 1 : -1, 0]
+    values = F.linear(states, critic.head.weight, critic.head.bias) * critic.head.scale + critic.head.shift
+    values = values[:, -width - 1 : -1, 0]
     old, returns, mask = (batch[name][..., 0] for name in ("old_values", "returns", "value_mask"))
     limited = old + (values - old).clamp(-clip, clip)
     assert ((values - old).abs() > clip)[mask].any(), "the clip is at work"
@@ -329,6 +330,27 @@ def test_policy_and_critic_have_rates_and_clips_of_their_own(tmp_path: Path) -> 
     assert float(torch.stack([value.norm() for value in critics]).norm()) == pytest.approx(1e-3, rel=1e-3)
 
 
+@pytest.mark.parametrize("scaled", [True, False])
+def test_a_critic_begins_at_the_mean_of_the_first_batchs_returns(tmp_path: Path, scaled: bool) -> None:
+    with world.scorer() as judge:
+        trainer = made(tmp_path, judge, critic={"scaled": scaled}, estimator_options={"lam": 1.0})
+        first, second = (trainer._generate_and_score_completions(part) for part in (inputs(), inputs(4)[8:]))
+    assert trainer.critic is not None
+    own = first["value_mask"]
+    returns = first["returns"][own].double()
+    head = trainer.critic.head
+    if scaled:
+        assert float(head.shift) == pytest.approx(float(returns.mean()), abs=1e-6)
+        assert float(head.scale) == pytest.approx(float(returns.std(correction=0)), abs=1e-6)
+        for batch in (first, second):
+            kept = batch["old_values"][batch["value_mask"]]
+            torch.testing.assert_close(kept, head.shift.expand_as(kept))
+        assert not torch.equal(first["returns"], second["returns"]), "the scale is that of the first batch for good"
+    else:
+        assert (float(head.shift), float(head.scale), float(head.known)) == (0, 1, 0)
+        assert not first["old_values"].any()
+
+
 @pytest.mark.parametrize("lora", [None, LORA], ids=["full", "lora"])
 @pytest.mark.parametrize("kind", ["head", "trunk"])
 @pytest.mark.parametrize(("steps", "moved"), [(2, False), (3, True)])
@@ -479,7 +501,7 @@ def test_the_critic_stays_out_of_the_policy(tmp_path: Path, kind: str, lora: Lor
     critic = load_file(checkpoint / FILE)
     assert {"head.weight", "head.bias"} <= set(critic)
     assert critic["head.weight"].any()
-    assert (len(critic) > 2) == (kind == "trunk")
+    assert (len(critic) > 5) == (kind == "trunk")
     assert all("lora_" in name or name.startswith("head") for name in critic) or lora is None
     final = load_file(ctx.folder / "critic" / FILE)
     assert all(torch.equal(final[name], critic[name]) for name in critic)

@@ -23,6 +23,8 @@ from honewise.errors import UserError
 from honewise.models.critic import Critic, load_critic, save_critic
 from honewise.recipes.policy_gradient import CriticSpec
 
+from .objective import Batch, Objective
+
 __all__ = ["NAME", "ActorCritic", "ActorCriticOutput", "attach", "detach", "hidden"]
 
 NAME = "critic"
@@ -109,6 +111,7 @@ class ActorCritic:
     accelerator: Any
     optimizer: Any
     _metrics: Any
+    objective: Objective
     critic: Critic | None = None
     critic_spec: CriticSpec = CriticSpec()
 
@@ -125,6 +128,16 @@ class ActorCritic:
         generation = getattr(self, "vllm_generation", None)
         if generation is not None:
             generation.sync_weights = self._hiding(generation.sync_weights)
+
+    def scaled_values(self, batch: Batch) -> Tensor:
+        """The batch's values; in the first batch the critic is told the scale of returns, and they move to it."""
+        assert self.critic is not None
+        assert batch.values is not None
+        if not self.critic_spec.scaled or self.critic.head.known:
+            return batch.values
+        mean, deviation = self.objective.return_scale(batch)
+        self.critic.head.take_scale(mean, deviation)
+        return torch.where(batch.rollouts.mask.bool().unsqueeze(-1), mean + deviation * batch.values, batch.values)
 
     def _hiding(self, function: Any) -> Any:
         @functools.wraps(function)

@@ -37,6 +37,10 @@ from .setup import Setup
 __all__ = ["Batch", "Objective", "Targets"]
 
 
+_LEVEL = 1e-6
+"""Returns that spread less are all the same."""
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
     """N completions of at most T tokens: what they earned, and what else is known of them."""
@@ -119,6 +123,18 @@ class Objective:
         returns, counted = self._returns(streams, numbers)
         self._move(batch, numbers)
         return Targets(combined, returns, counted, numbers)
+
+    def return_scale(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """(S,) mean and (S,) standard deviation of what each stream still earns, over the tokens of the policy."""
+        found = []
+        for stream in self._streams(batch).values():
+            own = stream.mask.bool() & complete(stream).unsqueeze(-1)
+            rewards = torch.where(own, stream.rewards.sum(0), 0.0)
+            each = rewards.flip(-1).cumsum(-1).flip(-1)[own]
+            spread = float(each.std(correction=0)) if len(each) else 0.0
+            found.append((float(each.mean()) if len(each) else 0.0, spread if spread > _LEVEL else 1.0))
+        mean, deviation = torch.tensor(found, dtype=torch.float64).unbind(-1)
+        return mean, deviation
 
     def evaluate(self, rollouts: Rollouts) -> Tensor:
         """(N, T) advantages of a batch that is not trained on: of the rewards alone, and 0 where the estimator needs

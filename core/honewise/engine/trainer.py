@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -173,10 +174,6 @@ class CreditTrainer(Timed, Telling, Sampling, Losses, ExactCheckpoints, ActorCri
         costs = tuple(self.setup.constraints)
         needed = self._needed(out, credit.mask)
         values = needed.pop("values", None)
-        if values is not None:
-            width = out["completion_ids"].shape[1]
-            first = self.accelerator.process_index * len(inputs)
-            out["old_values"] = values[first : first + len(inputs), :width].to(out["completion_ids"].device).float()
         greedy = gather_object(batch.greedy)
         if greedy:
             needed["greedy"] = totals_of(greedy, self.names)
@@ -189,6 +186,11 @@ class CreditTrainer(Timed, Telling, Sampling, Losses, ExactCheckpoints, ActorCri
             greedy_costs=totals_of(greedy, costs, weighted=False) if greedy and costs else None,
             greedy_truncated=torch.tensor([one.completion.truncated for one in greedy]) if greedy else None,
         )
+        if whole.values is not None:
+            values = self.scaled_values(whole)
+            whole = replace(whole, values=values)
+            first, width = self.accelerator.process_index * len(inputs), out["completion_ids"].shape[1]
+            out["old_values"] = values[first : first + len(inputs), :width].to(out["completion_ids"].device).float()
         return self.objective.learn(whole)
 
     def _rollouts(self, credit: TokenCredit, batch: RolloutBatch, needed: Mapping[str, Tensor]) -> Rollouts:

@@ -28,6 +28,32 @@ ADAPTER = "critic"
 """Name of the adapters on a critic's trunk; the policy's have others, and switching those leaves these alone."""
 
 
+class ValueHead(nn.Linear):
+    """Linear, and then to the scale of returns, once that is known: shift + scale (w h + b)."""
+
+    shift: Tensor
+    scale: Tensor
+    known: Tensor
+
+    def __init__(self, width: int, streams: int) -> None:
+        super().__init__(width, streams, dtype=torch.float32)
+        nn.init.zeros_(self.weight)
+        nn.init.zeros_(self.bias)
+        self.register_buffer("shift", torch.zeros(streams))
+        self.register_buffer("scale", torch.ones(streams))
+        self.register_buffer("known", torch.zeros((), dtype=torch.uint8))
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        return super().forward(hidden) * self.scale + self.shift
+
+    @torch.no_grad()
+    def take_scale(self, mean: Tensor, deviation: Tensor) -> None:
+        """(S,) each; for good. What it says of anything is now ``mean + deviation`` times what it said before."""
+        self.shift.copy_(mean)
+        self.scale.copy_(deviation)
+        self.known.fill_(1)
+
+
 class Critic(nn.Module):
     """Values (..., S) of hidden states, or of tokens where there is a trunk."""
 
@@ -35,9 +61,7 @@ class Critic(nn.Module):
         super().__init__()
         self.trunk = trunk
         self.detach = detach
-        self.head = nn.Linear(width, streams, dtype=torch.float32)
-        nn.init.zeros_(self.head.weight)
-        nn.init.zeros_(self.head.bias)
+        self.head = ValueHead(width, streams)
 
     @property
     def streams(self) -> int:
@@ -95,6 +119,7 @@ def _from_reward_model(policy: Policy, folder: Path, streams: int) -> Critic:
         critic.head.weight[0] = heads[0].weight[0].float()
         if heads[0].bias is not None:
             critic.head.bias[0] = heads[0].bias[0].float()
+        critic.head.known.fill_(1)
     return critic
 
 
@@ -139,8 +164,10 @@ def _adapt(critic: Critic, policy: Policy, seed: int) -> None:
 
 
 def _trained(critic: Critic) -> dict[str, Tensor]:
-    """What training changes: all of it, or the adapters and the head."""
-    return {name: value.detach().contiguous() for name, value in critic.named_parameters() if value.requires_grad}
+    """What training changes: all of it, or the adapters and the head; and the head's scale."""
+    found = {name: value for name, value in critic.named_parameters() if value.requires_grad}
+    found |= {f"head.{name}": value for name, value in critic.head.named_buffers()}
+    return {name: value.detach().contiguous() for name, value in found.items()}
 
 
 def save_critic(critic: Critic, folder: str | Path) -> None:

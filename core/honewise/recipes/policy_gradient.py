@@ -71,6 +71,9 @@ class CriticSpec(Section):
     """A value may move so far from where it was when the completion was sampled; `null` does not limit it."""
     detach: bool = False
     """The value loss trains the head alone, and leaves the trunk to the policy. For `kind: head`."""
+    scaled: bool = True
+    """It predicts how far a return is from the mean of the first batch's, in their standard deviations. Not for a trunk
+    that starts from a reward model, which has a scale."""
     warmup: Count = 0
     """Updates at the beginning in which the critic's own weights learn and the policy's stay as they are. A critic that
     knows nothing yet takes every token after the rewards for a bad one."""
