@@ -334,7 +334,9 @@ def test_policy_and_critic_have_rates_and_clips_of_their_own(tmp_path: Path) -> 
 def test_a_critic_begins_at_the_mean_of_the_first_batchs_returns(tmp_path: Path, scaled: bool) -> None:
     with world.scorer() as judge:
         trainer = made(tmp_path, judge, critic={"scaled": scaled}, estimator_options={"lam": 1.0})
-        first, second = (trainer._generate_and_score_completions(part) for part in (inputs(), inputs(4)[8:]))
+        first = trainer._generate_and_score_completions(inputs())
+        trainer._step += trainer.args.steps_per_generation
+        second = trainer._generate_and_score_completions(inputs())
     assert trainer.critic is not None
     own = first["value_mask"]
     returns = first["returns"][own].double()
