@@ -111,8 +111,8 @@ def dense() -> str:
     return (
         f"{_table(head, body)}\n\nMedian share of the steps: {said}. "
         f"Accuracy is that of the completions sampled in training, over windows of {found['window']} steps "
-        f"(every step has new tasks). A step takes {seconds['dense']:.1f} s dense and {seconds['sparse']:.1f} s sparse, side"
-        " by side on one core each. "
+        f"(every step has new tasks). A step takes {seconds['dense']:.1f} s dense and {seconds['sparse']:.1f} s sparse,"
+        " side by side on one core each. "
         f"On held-out tasks, sampled, mean of {len(found['rows'])} seeds: {_held_out(found['rows'])}."
     )
 
