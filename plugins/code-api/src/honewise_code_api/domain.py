@@ -11,6 +11,7 @@ from honewise.sandbox.python import PythonLimits
 
 from . import preferences, repair
 from .call_rewards import call, match, syntax
+from .checklist import checklist, sheet_of
 from .executability import RunReward
 from .program_rewards import CLASSES, ProgramRewards
 from .readers import CALL_READERS, PROGRAM_READERS
@@ -46,9 +47,10 @@ def code_api(*, style: Style = "full", seconds: float = 3.0) -> Domain:
         parse=parse,
         gold=shape.gold,
         samples=call_tasks,
-        rewards=[call, match, syntax, undefined, form, rouge_l, RunReward(_limits(seconds)).reward],
+        rewards=[call, match, syntax, undefined, form, rouge_l, RunReward(_limits(seconds)).reward, checklist],
         rubrics=CALL_PRESETS,
         readers=CALL_READERS,
+        judges=list(sheet_of().templates),
         metrics={"calls": call_metrics},
     )
 
@@ -100,6 +102,7 @@ REPAIR_PRESETS: Mapping[str, Rubric] = {
 CALL_PRESETS: Mapping[str, Rubric] = {
     "dense": Rubric({"call": 1, "format": 0.1, "match": 0}, correct="match"),
     "sparse": Rubric({"match": 1}, correct="match"),
+    "judged": Rubric({"checklist": 1, "format": 0.1, "match": 0}, correct="match"),
 }
 PROGRAM_PRESETS: Mapping[str, Rubric] = {
     "dense": Rubric({"tests": 1, "faulty_line": 0.2, "syntax": 0.1, "format": 0.1}, correct="tests"),
