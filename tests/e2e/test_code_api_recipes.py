@@ -51,7 +51,7 @@ def test_recipes_of_rl_take_two_steps(name: str, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_pairs_by_rewards_are_learnt_from(tmp_path: Path) -> None:
     small = ("stages.pairs.samples=4", "stages.pairs.limit=4", "stages.pairs.max_new_tokens=12",
-             "stages.pairs.margin=0.0", "stages.best.steps=2", "stages.best.batch=2", "stages.dpo.batch=2",
+             "stages.pairs.margin=0.0", "stages.best.steps=2", "stages.best.batch=4", "stages.dpo.batch=4",
              "stages.evaluate.max_new_tokens=12",
              "stages.evaluate.controls=[{of: base, temperature: 1.0, best_of: 2}]")  # fmt: skip
     with done("dpo", tmp_path, VARIETY, *small) as run:
@@ -83,8 +83,8 @@ def judged(server: ChatServer, folder: Path) -> tuple[str, ...]:
 
 @pytest.mark.slow
 def test_ratings_become_pairs_and_are_learnt_from(tmp_path: Path) -> None:
-    small = ("stages.pairs.limit=3", "stages.pairs.max_new_tokens=12", "stages.sft.steps=2", "stages.sft.batch=2",
-             "stages.dpo.batch=2", "stages.evaluate.max_new_tokens=12")  # fmt: skip
+    small = ("stages.pairs.limit=3", "stages.pairs.max_new_tokens=12", "stages.sft.steps=2", "stages.sft.batch=4",
+             "stages.dpo.batch=4", "stages.evaluate.max_new_tokens=12")  # fmt: skip
     plain = tuple(each for each in SMALL if "style" not in each)
     with ChatServer(rating) as server:
         run = done("preferences-dpo", tmp_path, *judged(server, tmp_path), *small, small=plain)
@@ -103,7 +103,7 @@ def test_ratings_become_pairs_and_are_learnt_from(tmp_path: Path) -> None:
 def test_a_checklist_becomes_a_reward_model_that_pays_alone(tmp_path: Path) -> None:
     small = ("stages.sft.demonstrations=8", "stages.sft.steps=120", "stages.sft.batch=4",
              "stages.sft.trainer.learning_rate=5e-3", "policy.lora=null", "stages.pairs.limit=6",
-             "stages.pairs.max_new_tokens=40", "stages.pairs.margin=0.0", "stages.api-judge.batch=2")  # fmt: skip
+             "stages.pairs.max_new_tokens=40", "stages.pairs.margin=0.0", "stages.api-judge.batch=4")  # fmt: skip
     with ChatServer(answers) as server:
         run = done("reward-model", tmp_path, *judged(server, tmp_path), *small, *RL)
     with run:

@@ -17,7 +17,7 @@ from .program_rewards import CLASSES, ProgramRewards
 from .readers import CALL_READERS, PROGRAM_READERS
 from .replies import CallForm, ProgramForm, parse
 from .samples import call_tasks, program_tasks
-from .textual import rouge_l, undefined
+from .textual import bleu_of_code, rouge_l, undefined
 
 __all__ = ["code_api", "code_preferences", "code_repair", "code_tests"]
 
@@ -47,7 +47,17 @@ def code_api(*, style: Style = "full", seconds: float = 3.0) -> Domain:
         parse=parse,
         gold=shape.gold,
         samples=call_tasks,
-        rewards=[call, match, syntax, undefined, form, rouge_l, RunReward(_limits(seconds)).reward, checklist],
+        rewards=[
+            call,
+            match,
+            syntax,
+            undefined,
+            form,
+            rouge_l,
+            bleu_of_code,
+            RunReward(_limits(seconds)).reward,
+            checklist,
+        ],
         rubrics=CALL_PRESETS,
         readers=CALL_READERS,
         judges=list(sheet_of().templates),
@@ -72,7 +82,7 @@ def code_tests(*, style: Style = "full", seconds: float = 3.0) -> Domain:
         parse=parse,
         gold=shape.gold,
         samples=program_tasks,
-        rewards=[*ProgramRewards(_limits(seconds)).all(), syntax, undefined, form, rouge_l],
+        rewards=[*ProgramRewards(_limits(seconds)).all(), syntax, undefined, form, rouge_l, bleu_of_code],
         rubrics=PROGRAM_PRESETS,
         readers=PROGRAM_READERS,
         metrics={"tests": test_metrics},
@@ -168,7 +178,7 @@ def code_repair(*, seconds: float = 3.0) -> Domain:
         parse=repair.parse,
         gold=repair.gold,
         samples=repair.samples,
-        rewards=[*repair.all_rewards(programs, 2 * seconds + 15.0), syntax, repair_form],
+        rewards=[*repair.all_rewards(programs, 2 * seconds + 15.0), syntax, repair_form, bleu_of_code],
         rubrics=REPAIR_PRESETS,
         metrics={"tests": test_metrics},
     )
