@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Literal
 
 from honewise import Completion, Domain, Rubric, Score, Scored, Term, UserError, reward
@@ -14,7 +15,7 @@ from .call_rewards import call, match, syntax
 from .checklist import checklist, sheet_of
 from .executability import RunReward
 from .program_rewards import CLASSES, ProgramRewards
-from .readers import CALL_READERS, PROGRAM_READERS
+from .readers import PROGRAM_READERS, call_readers
 from .replies import CallForm, ProgramForm, parse
 from .samples import call_tasks, program_tasks
 from .textual import bleu_of_code, rouge_l, undefined
@@ -30,13 +31,15 @@ def form(completion: Completion) -> Score:
     return pay_tags(completion, ["answer"])
 
 
-def code_api(*, style: Style = "full", seconds: float = 3.0) -> Domain:
+def code_api(*, style: Style = "full", seconds: float = 3.0, table: str | None = None) -> Domain:
     """Requests to calls: of functions that the prompt describes, or of a pretrained model in a hub.
 
     Args:
         style: ``full`` asks in words and wants a fenced block; ``compact``, for tiny models, shows signatures and the
             request only and wants ``<answer>calls</answer>``.
         seconds: time limit of running the code (the reward ``runs``).
+        table: a file of the APIs that there are, one JSON object with ``domain`` and ``api_call`` a line, for rows of
+            APIBench; left out, ``<hub>_api.jsonl`` beside them, else the rows' own APIs.
 
     Raises:
         UserError: an option has a value that is not allowed.
@@ -59,7 +62,7 @@ def code_api(*, style: Style = "full", seconds: float = 3.0) -> Domain:
             checklist,
         ],
         rubrics=CALL_PRESETS,
-        readers=CALL_READERS,
+        readers=call_readers(_table(table)),
         judges=list(sheet_of().templates),
         metrics={"calls": call_metrics},
     )
@@ -188,6 +191,15 @@ def _style(style: str) -> Style:
     if style == "full" or style == "compact":
         return style  # type: ignore[return-value]
     raise UserError(f"style is {style!r}; allowed are 'full' and 'compact'")
+
+
+def _table(table: str | None) -> Path | None:
+    if table is None:
+        return None
+    place = Path(table).expanduser().absolute()
+    if not place.is_file():
+        raise UserError(f"table is {table!r}: there is no such file; it is a JSON lines file of APIs (<hub>_api.jsonl)")
+    return place
 
 
 def _limits(seconds: float) -> PythonLimits:
