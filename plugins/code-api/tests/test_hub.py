@@ -113,8 +113,13 @@ def test_a_table_that_cannot_be_kept_is_told(hub: Load, monkeypatch: pytest.Monk
 
 def test_programs(hub: Load) -> None:
     domain = code_tests(seconds=10.0)
-    row = {"task_id": "T/0", "prompt": "def f(x):\n", "entry_point": "f", "canonical_solution": "    return x\n",
-           "test": "def check(candidate):\n    assert candidate(1) == 1\n"}  # fmt: skip
+    row = {
+        "task_id": "T/0",
+        "prompt": "def f(x):\n    '''Itself.'''\n",
+        "entry_point": "f",
+        "canonical_solution": "    return x\n",
+        "test": "def check(candidate):\n    assert candidate(1) == 1\n",
+    }
     (task,) = hub(domain, "humaneval", row)
     assert task.id == "T/0"
     assert right(domain, task, "tests")

@@ -18,6 +18,7 @@ from .program_rewards import CLASSES, ProgramRewards
 from .readers import PROGRAM_READERS, call_readers
 from .replies import CallForm, ProgramForm, parse
 from .samples import call_tasks, program_tasks
+from .similarity import comment_similarity
 from .textual import bleu_of_code, rouge_l, undefined
 
 __all__ = ["code_api", "code_preferences", "code_repair", "code_tests"]
@@ -181,7 +182,13 @@ def code_repair(*, seconds: float = 3.0) -> Domain:
         parse=repair.parse,
         gold=repair.gold,
         samples=repair.samples,
-        rewards=[*repair.all_rewards(programs, 2 * seconds + 15.0), syntax, repair_form, bleu_of_code],
+        rewards=[
+            *repair.all_rewards(programs, 2 * seconds + 15.0),
+            comment_similarity,
+            syntax,
+            repair_form,
+            bleu_of_code,
+        ],
         rubrics=REPAIR_PRESETS,
         metrics={"tests": test_metrics},
     )
