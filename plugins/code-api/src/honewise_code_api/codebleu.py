@@ -211,6 +211,8 @@ def _given(node: ast.AST) -> Iterator[_Given]:
             yield node.arg, (node.lineno, node.col_offset), None
         case ast.ExceptHandler(name=str(name)) | ast.MatchAs(name=str(name)) | ast.MatchStar(name=str(name)):
             yield name, (node.lineno, node.col_offset), None
+        case ast.MatchMapping(rest=str(name)):
+            yield name, (node.lineno, node.col_offset), None
         case ast.alias():
             yield (node.asname or node.name).partition(".")[0], (node.lineno, node.col_offset), None
 
