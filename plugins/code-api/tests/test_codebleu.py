@@ -60,6 +60,7 @@ def test_subtrees_by_hand() -> None:
     # what the reference has twice must be there twice: x[0] is (Subscript), twice, in a BinOp, Expr and Module
     (twice, once) = subtrees(*map(ast.parse, ("x[0] + x[0]", "x[0]")))
     assert (twice.total(), (twice & once).total()) == (5, 1)
+    assert code_bleu("x[0] + x[0]", "x[0]").ast == pytest.approx(1 / 5)
     # kinds of constants count, their values do not
     (number, text) = subtrees(*map(ast.parse, ("f(1)", "f('1')")))
     assert not number & text
