@@ -31,12 +31,12 @@ def wheels(built: dict[str, tuple[Path, Path]]) -> list[Path]:
     return [wheel for _, wheel in built.values()]
 
 
-def _light() -> list[str]:
-    """The requirements of core and plugins without honewise itself and without any extra."""
+def _light(*plugins: Path) -> list[str]:
+    """The requirements of core and plugins, all of them or these, without honewise itself and without any extra."""
     import tomllib
 
     wanted: list[str] = []
-    for project in [ROOT, *PLUGINS]:
+    for project in [ROOT, *(plugins or PLUGINS)]:
         dependencies = tomllib.loads((project / "pyproject.toml").read_text())["project"]["dependencies"]
         wanted += [text for text in dependencies if not text.startswith("honewise")]
     return wanted
@@ -72,7 +72,7 @@ def test_light_environment(tmp_path: Path, wheels: list[Path]) -> None:
     records = json.loads(environments.run(python, "plugins", "--load", "--json", cwd=home).stdout)
     assert {record["state"] for record in records} == {"loaded"}
     environments.run(python, "doctor", cwd=home)
-    for domain in ("arithmetic", "medical-mcq", "physics", "text-to-sql"):
+    for domain in ("arithmetic", "code-api", "medical-mcq", "physics", "text-to-sql"):
         lines = environments.run(python, "tasks", domain, "--json", cwd=home).stdout.splitlines()
         rows = [json.loads(line) for line in lines[:20]]
         completions = home / f"{domain}.jsonl"
@@ -87,6 +87,25 @@ def test_light_environment(tmp_path: Path, wheels: list[Path]) -> None:
     assert refused.returncode == 2
     assert "honewise[train]" in refused.stderr + refused.stdout
     assert "Traceback" not in refused.stderr
+
+
+@pytest.mark.parametrize("plugin", PLUGINS, ids=lambda path: path.name)
+def test_a_plugin_works_alone(plugin: Path, tmp_path: Path, built: dict[str, tuple[Path, Path]]) -> None:
+    wheels = [built[name][1] for name in ("core", plugin.name)]
+    python = environments.make(tmp_path / "env", _light(plugin), wheels=wheels)
+    records = json.loads(environments.run(python, "plugins", "--load", "--json", cwd=tmp_path).stdout)
+    own = next(record for record in records if record["name"] == plugin.name)
+    assert own["state"] == "loaded"
+    for number, domain in enumerate(own["domains"]):
+        environments.run(python, "doctor", domain, cwd=tmp_path)
+        lines = environments.run(python, "tasks", domain, "--json", cwd=tmp_path).stdout.splitlines()[:3]
+        golds = [(row["task_id"], row["gold"]) for row in map(json.loads, lines)]
+        given, out = tmp_path / f"{number}.jsonl", tmp_path / f"{number}-scores.jsonl"
+        given.write_text("".join(json.dumps({"task_id": name, "completion": gold}) + "\n" for name, gold in golds))
+        environments.run(python, "score", domain, "--completions", str(given), "--out", str(out), cwd=tmp_path)
+        scores = [json.loads(line) for line in out.read_text().splitlines()]
+        assert len(scores) == len(golds)
+        assert all(score["total"] is not None and score["correct"] in (True, None) for score in scores), domain
 
 
 def test_quickstart_plans_from_the_wheels(tmp_path: Path, wheels: list[Path]) -> None:

@@ -425,6 +425,7 @@ def test_every_fault_of_a_recipe_at_once(stage: str, said: dict[str, str], tmp_p
             "rubric.rewards.helpful.segments": "needs segments in stages.taste",
         }),
         ("{helpful: {model: taste}}, correct: helpful", {"rubric": "which gives a number and no verdict"}),
+        ("{digits: {stages: [taste, sfft]}}", {"rubric.rewards.digits.stages": "no stage 'sfft'; did you mean 'sft'?"}),
     ],
 )  # fmt: skip
 def test_faults_of_reward_models_in_the_rubric(rewards: str, said: dict[str, str], tmp_path: Path) -> None:
@@ -436,6 +437,26 @@ def test_faults_of_reward_models_in_the_rubric(rewards: str, said: dict[str, str
     assert set(found) == set(said)
     for where, words in said.items():
         assert words in found[where], where
+
+
+def test_a_reward_may_be_for_some_stages_alone(tmp_path: Path) -> None:
+    files(tmp_path)
+    head = HEAD + "rubric: {rewards: {variety: {fn: 'mine.py:variety', stages: [pairs]}, digits: {stages: [again]}}}\n"
+    stages = (
+        "stages:\n  sft: {steps: 2, demonstrations: 20, batch: 8}\n"
+        "  pairs: {samples: 4, max_new_tokens: 12, limit: 4, by: variety}\n"
+        "  again: {stage: pairs, samples: 4, max_new_tokens: 12, limit: 4, ties: keep}\n"
+    )
+    path = recipe_at(tmp_path, stages, head)
+    with run_recipe(path, [f"runs_dir={tmp_path / 'runs'}"]) as run:
+        named = {name: set(run.store.rollouts(name)[0].scored.rewards) for name in ("pairs", "again")}
+        assert "variety" in named["pairs"]
+        assert named["again"] == named["pairs"] - {"variety"} | {"digits"}
+    with pytest.raises(RecipeError) as caught:
+        read(path, ["stages.again.by=variety"])
+    (problem,) = caught.value.problems
+    assert problem.path == "stages.again.by"
+    assert problem.message == "'variety' is for other stages (rubric.rewards.variety.stages)"
 
 
 def test_a_stage_that_would_have_no_rubric_yet_is_told_before_anything_runs(tmp_path: Path) -> None:

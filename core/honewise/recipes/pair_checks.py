@@ -37,7 +37,7 @@ def pair_stage_problems(
 
 
 def reward_problems(rewards: Mapping[str, Any], stages: Mapping[str, Any]) -> Iterator[Problem]:
-    """Problems of rewards that are models."""
+    """Problems of rewards that are models, and of those that are for some stages alone."""
     for name, spec in rewards.items():
         if not isinstance(spec, Mapping):
             continue
@@ -47,6 +47,9 @@ def reward_problems(rewards: Mapping[str, Any], stages: Mapping[str, Any]) -> It
         for key in ("segments", "cross_fit"):
             if spec.get(key) and spec.get("model") is None:
                 yield Problem(f"{path}.{key}", "is for a reward model; set model")
+        named = spec.get("stages")
+        for one in named if isinstance(named, list) else ():
+            yield from _named(one, f"{path}.stages", list(stages), "stage")
         model = spec.get("model")
         trained = stages.get(model) if isinstance(model, str) else None
         if isinstance(trained, Mapping):

@@ -162,6 +162,9 @@ class RewardSpec(Section):
     """Pay each segment where it ends, for a model that was trained to; left out, where it was."""
     cross_fit: bool = False
     """Score each prompt by the model of the fold that never saw it; needs `folds` in the model's stage."""
+    stages: Annotated[list[str], Field(min_length=1)] | None = None
+    """Stages that are scored with it; left out, all. So a judge that makes pairs need not be asked again while a model
+    that learnt from them pays."""
     options: dict[str, Any] = Field(default_factory=dict)
     """Keyword-only arguments of the reward's function."""
 

@@ -17,8 +17,8 @@ from .scorer import chosen
 __all__ = ["apply_rubric_spec", "reward_files"]
 
 _FIELDS = tuple(each.name for each in fields(Term))
-_WHERE = ("fn", "model", "segments", "cross_fit")
-"""What a recipe says of a reward beside its place in the rubric: where it comes from, and how a model is asked."""
+_WHERE = ("fn", "model", "segments", "cross_fit", "stages")
+"""What a recipe says of a reward beside its place in the rubric: its source, how a model is asked, in which stages."""
 
 
 def apply_rubric_spec(

@@ -228,12 +228,18 @@ def _compared(raw: Mapping[str, Any], domain: Domain) -> Iterator[Problem]:
             reward for reward, spec in changes.items()
             if isinstance(spec, Mapping) and spec.get("model") in order[order.index(name) :]
         }  # fmt: skip
+        elsewhere = {
+            reward for reward, spec in changes.items()
+            if isinstance(spec, Mapping) and isinstance(spec.get("stages"), list) and name not in spec["stages"]
+        }  # fmt: skip
         for node, path in places:
             if isinstance(node, Mapping):
-                yield from _named_rewards(node, path, there, later)
+                yield from _named_rewards(node, path, there, later, elsewhere)
 
 
-def _named_rewards(node: Mapping[str, Any], path: str, there: set[str], later: set[str]) -> Iterator[Problem]:
+def _named_rewards(
+    node: Mapping[str, Any], path: str, there: set[str], later: set[str], elsewhere: set[str]
+) -> Iterator[Problem]:
     by, safe = node.get("by"), node.get("safe")
     wanted = {"by": by if by != BY_TOTAL else None, "safe": None}
     if isinstance(safe, str):
@@ -247,6 +253,8 @@ def _named_rewards(node: Mapping[str, Any], path: str, there: set[str], later: s
             yield Problem(f"{path}.{key}", f"no reward {reward!r} in the rubric{near(reward, allowed)}")
         elif reward in later:
             yield Problem(f"{path}.{key}", f"the model of {reward!r} is trained later")
+        elif reward in elsewhere:
+            yield Problem(f"{path}.{key}", f"{reward!r} is for other stages (rubric.rewards.{reward}.stages)")
 
 
 async def _nobody(template: JudgeTemplate, /, *, images: Sequence[str] = (), **slots: str | Sequence[str]) -> Verdict:

@@ -11,6 +11,7 @@ from honewise.host import PluginHost
 from honewise.progress import Progress, Silent
 from honewise.recipes.schema import RubricSpec
 from honewise.scoring import Row, Scorer, apply_rubric_spec, reasons, reward_files
+from honewise.scoring.scorer import chosen
 
 __all__ = ["MOST_REASONS", "make_scorer"]
 
@@ -31,9 +32,10 @@ def make_scorer(
     without: Collection[str] = (),
 ) -> Scorer:
     """A scorer by the recipe's rubric, its workers not yet started. ``models`` are the rubric's rewards that are
-    models; ``without`` leaves some of them out. Raises ``UserError`` on what does not fit."""
+    models; ``without`` leaves some rewards out. Raises ``UserError`` on what does not fit."""
     domain = host.domain(use, **options) if isinstance(use, str) else use
-    changes = {name: change for name, change in spec.rewards.items() if name not in without}
+    changes: dict[str, Any] = {name: change for name, change in spec.rewards.items() if name not in without}
+    changes |= dict.fromkeys(each for each in without if each in chosen(domain, spec.preset).terms)
     given = {name: model for name, model in (models or {}).items() if name not in without}
     if spec.correct in given:
         raise UserError(f"correct: {spec.correct!r} is a reward model, which gives a number and no verdict")

@@ -61,13 +61,13 @@ class Materials:
     models: Mapping[str, ModelReward] = field(default_factory=dict)
     """The rubric's rewards that are models."""
 
-    def too_early(self, stage: str) -> frozenset[str]:
-        """Rewards whose model is not trained yet when ``stage`` is done."""
+    def left_out(self, stage: str) -> frozenset[str]:
+        """Rewards that ``stage`` is scored without: their model is not trained yet, or they are for other stages."""
         names = list(self.recipe.stages)
         before = names[: names.index(stage)]
-        return frozenset(
-            name for name, model in self.models.items() if model.stage is not None and model.stage not in before
-        )
+        early = {name for name, model in self.models.items() if model.stage is not None and model.stage not in before}
+        specs = self.recipe.rubric.rewards.items()
+        return frozenset(early | {name for name, spec in specs if spec and spec.stages and stage not in spec.stages})
 
     def make_scorer(self, without: Collection[str], progress: Progress) -> Scorer:
         """A scorer by the rubric without some rewards. Raises ``UserError`` where the rest is no rubric."""
@@ -113,8 +113,8 @@ def _enough(materials: Materials) -> None:
     problems = []
     for name, stage in materials.recipe.stages.items():
         try:
-            if (early := materials.too_early(name)) and scores(stage):
-                _check_without(materials, early)
+            if (missing := materials.left_out(name)) and scores(stage):
+                _check_without(materials, missing)
             if isinstance(stage, SftStage) and stage.on == "gold":
                 demonstrations(materials, stage.demonstrations)
             elif isinstance(stage, RlStage) and stage.prompts > (count := len(rl_tasks(materials))):
@@ -137,11 +137,12 @@ def scores(stage: object) -> bool:
     return False
 
 
-def _check_without(materials: Materials, early: Collection[str]) -> None:
+def _check_without(materials: Materials, missing: Collection[str]) -> None:
     try:
-        materials.make_scorer(early, Silent()).close()
+        materials.make_scorer(missing, Silent()).close()
     except UserError as error:
-        raise UserError(f"scored without {', '.join(sorted(early))}, which is trained later: {error}") from error
+        why = "which is trained later or is for other stages"
+        raise UserError(f"scored without {', '.join(sorted(missing))}, {why}: {error}") from error
 
 
 def _tasks(domain: Domain, spec: DataSpec, host: PluginHost, part: str, progress: Progress) -> TaskSet:
@@ -199,7 +200,7 @@ class Workbench:
     place: Place = field(default_factory=Place)
     _without: frozenset[str] = frozenset()
     _scorer: Scorer | None = None
-    """In use while some reward has no model yet; else that of the materials."""
+    """In use while some reward is left out; else that of the materials."""
 
     def __enter__(self) -> Workbench:
         if self.judge is not None and self.recipe.judge is not None:
@@ -235,7 +236,7 @@ class Workbench:
     def begin(self, stage: str) -> None:
         """Let go of what the stage before held, and score with the rewards that there are by now; their models are
         loaded, and raise ``UserError`` where they cannot be had."""
-        without = self.materials.too_early(stage)
+        without = self.materials.left_out(stage)
         for name, model in self.materials.models.items():
             model.release()
             if scores(self.recipe.stages[stage]) and name not in without:

@@ -12,7 +12,7 @@ import pytest
 from honewise import Task, Unscored
 from honewise.data import load_tasks
 from honewise.errors import DataError
-from honewise.templates import load, slots_of
+from honewise.templates import home_of, load, slots_of
 from honewise.testing import FakeJudge, check_domain
 from honewise_code_api.domain import code_preferences
 from honewise_code_api.preferences import JUDGES, PREFERENCES, code_block, parse, preference
@@ -70,7 +70,7 @@ def test_each_preference_has_a_judge_that_gets_what_it_asks_for(name: str) -> No
     task = Task("0", {"question": "Sort."}, meta={"preference": name})
     assert asyncio.run(preference.fn(task, parse("```\nx\n```", task), judge)) == 0.75
     (call,) = judge.calls
-    template = load("honewise_code_api", JUDGES[name].file)
+    template = load(home_of(call.template), JUDGES[name].file)
     assert set(call.slots) == slots_of(template) == {"question", "reply"}
 
 

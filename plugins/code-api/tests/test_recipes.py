@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-RECIPES = ["quickstart", "grpo", "tests-grpo"]
+RECIPES = [
+    "quickstart", "grpo", "tests-grpo", "ppo", "dpo", "grpo-multi-gpu", "preferences-dpo", "reward-model",
+]  # fmt: skip
 EXAMPLES = Path(__file__).parents[3] / "examples" / "code-api"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Literal
 
 from honewise import Completion, Domain, Rubric, Score, Scored, Term, UserError, reward
@@ -11,12 +12,14 @@ from honewise.sandbox.python import PythonLimits
 
 from . import preferences, repair
 from .call_rewards import call, match, syntax
+from .checklist import checklist, sheet_of
 from .executability import RunReward
 from .program_rewards import CLASSES, ProgramRewards
-from .readers import CALL_READERS, PROGRAM_READERS
+from .readers import PROGRAM_READERS, call_readers
 from .replies import CallForm, ProgramForm, parse
 from .samples import call_tasks, program_tasks
-from .textual import rouge_l, undefined
+from .similarity import comment_similarity
+from .textual import bleu_of_code, rouge_l, undefined
 
 __all__ = ["code_api", "code_preferences", "code_repair", "code_tests"]
 
@@ -29,13 +32,15 @@ def form(completion: Completion) -> Score:
     return pay_tags(completion, ["answer"])
 
 
-def code_api(*, style: Style = "full", seconds: float = 3.0) -> Domain:
+def code_api(*, style: Style = "full", seconds: float = 3.0, table: str | None = None) -> Domain:
     """Requests to calls: of functions that the prompt describes, or of a pretrained model in a hub.
 
     Args:
         style: ``full`` asks in words and wants a fenced block; ``compact``, for tiny models, shows signatures and the
             request only and wants ``<answer>calls</answer>``.
         seconds: time limit of running the code (the reward ``runs``).
+        table: a file of the APIs that there are, one JSON object with ``domain`` and ``api_call`` a line, for rows of
+            APIBench; left out, ``<hub>_api.jsonl`` beside them, else the rows' own APIs.
 
     Raises:
         UserError: an option has a value that is not allowed.
@@ -46,9 +51,20 @@ def code_api(*, style: Style = "full", seconds: float = 3.0) -> Domain:
         parse=parse,
         gold=shape.gold,
         samples=call_tasks,
-        rewards=[call, match, syntax, undefined, form, rouge_l, RunReward(_limits(seconds)).reward],
+        rewards=[
+            call,
+            match,
+            syntax,
+            undefined,
+            form,
+            rouge_l,
+            bleu_of_code,
+            RunReward(_limits(seconds)).reward,
+            checklist,
+        ],
         rubrics=CALL_PRESETS,
-        readers=CALL_READERS,
+        readers=call_readers(_table(table)),
+        judges=list(sheet_of().templates),
         metrics={"calls": call_metrics},
     )
 
@@ -70,7 +86,7 @@ def code_tests(*, style: Style = "full", seconds: float = 3.0) -> Domain:
         parse=parse,
         gold=shape.gold,
         samples=program_tasks,
-        rewards=[*ProgramRewards(_limits(seconds)).all(), syntax, undefined, form, rouge_l],
+        rewards=[*ProgramRewards(_limits(seconds)).all(), syntax, undefined, form, rouge_l, bleu_of_code],
         rubrics=PROGRAM_PRESETS,
         readers=PROGRAM_READERS,
         metrics={"tests": test_metrics},
@@ -100,6 +116,7 @@ REPAIR_PRESETS: Mapping[str, Rubric] = {
 CALL_PRESETS: Mapping[str, Rubric] = {
     "dense": Rubric({"call": 1, "format": 0.1, "match": 0}, correct="match"),
     "sparse": Rubric({"match": 1}, correct="match"),
+    "judged": Rubric({"checklist": 1, "format": 0.1, "match": 0}, correct="match"),
 }
 PROGRAM_PRESETS: Mapping[str, Rubric] = {
     "dense": Rubric({"tests": 1, "faulty_line": 0.2, "syntax": 0.1, "format": 0.1}, correct="tests"),
@@ -165,7 +182,13 @@ def code_repair(*, seconds: float = 3.0) -> Domain:
         parse=repair.parse,
         gold=repair.gold,
         samples=repair.samples,
-        rewards=[*repair.all_rewards(programs, 2 * seconds + 15.0), syntax, repair_form],
+        rewards=[
+            *repair.all_rewards(programs, 2 * seconds + 15.0),
+            comment_similarity,
+            syntax,
+            repair_form,
+            bleu_of_code,
+        ],
         rubrics=REPAIR_PRESETS,
         metrics={"tests": test_metrics},
     )
@@ -175,6 +198,15 @@ def _style(style: str) -> Style:
     if style == "full" or style == "compact":
         return style  # type: ignore[return-value]
     raise UserError(f"style is {style!r}; allowed are 'full' and 'compact'")
+
+
+def _table(table: str | None) -> Path | None:
+    if table is None:
+        return None
+    place = Path(table).expanduser().absolute()
+    if not place.is_file():
+        raise UserError(f"table is {table!r}: there is no such file; it is a JSON lines file of APIs (<hub>_api.jsonl)")
+    return place
 
 
 def _limits(seconds: float) -> PythonLimits:

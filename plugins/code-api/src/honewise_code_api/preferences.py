@@ -32,7 +32,8 @@ __all__ = [
 
 PREFERENCES = ("instruction-following", "readability", "complexity", "style", "explanation")
 JUDGES: Mapping[str, JudgeTemplate] = {
-    name: JudgeTemplate(f"judges/{name.replace('-', '_')}.md", parse=scale(1, 5)) for name in PREFERENCES
+    name: JudgeTemplate(f"judges/{name.replace('-', '_')}.md", parse=scale(1, 5), package=__name__)
+    for name in PREFERENCES
 }
 _ASK = "Reply with Python code in a fenced block, and explain it in a few sentences."
 

@@ -1,7 +1,7 @@
 """Repair of a vulnerable function with an explanation, after SecRepair; rewards and samples are our own.
 
-SecRepair's reward compares the meaning of the explanation by embeddings; here it is the overlap of words, under its own
-name (``comment_overlap``).
+SecRepair's reward compares the meaning of the explanation by embeddings. That is ``comment_similarity``, an extra; what
+needs no model is the overlap of words, under its own name (``comment_overlap``).
 """
 
 from __future__ import annotations

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 
-from honewise import Completion, Piece, Score, Span, Task, Unscored, reward
+from honewise import Completion, Piece, Score, Span, Task, Unscored, UserError, reward
 from honewise.errors import DataError
 
 from .calls import parsed
+from .codebleu import PARTS, code_bleu
 from .executability import known_names
 from .functions import gold_call
 
-__all__ = ["lcs_f1", "rouge_l", "undefined", "words"]
+__all__ = ["bleu_of_code", "lcs_f1", "rouge_l", "undefined", "words"]
 
 _CHARGED = 4
 _WORD = re.compile(r"[a-z0-9]+")
@@ -66,6 +68,37 @@ def rouge_l(task: Task, completion: Completion) -> Score | Unscored:
     if completion.answer is None:
         return Score()
     return Score(lcs_f1(words(gold), words(completion.answer)) if completion.answer != gold else 1.0)
+
+
+@reward(name="code_bleu")
+def bleu_of_code(
+    task: Task, completion: Completion, *, weights: Sequence[float] = (0.25, 0.25, 0.25, 0.25)
+) -> Score | Unscored:
+    """CodeBLEU of the code and the gold code, in [0, 1] (Ren et al., 2020; ours, see ``honewise_code_api.codebleu``).
+
+    The weighted mean of four parts, which are in the log: ``ngram``, ``weighted``, ``ast``, ``dataflow``. A part of
+    which the gold code has nothing does not apply, and the others are weighed alone.
+
+    Options:
+        weights: of the four parts, in this order; none below 0, and not all 0.
+    """
+    if not _are_weights(weights):
+        said = ", ".join(PARTS)
+        raise UserError(f"code_bleu: weights is {weights!r}; it must be four numbers of 0 and more, for {said}")
+    gold = _gold(task)
+    if gold is None:
+        return Unscored("the task has no reference code")
+    if completion.answer is None:
+        return Score()
+    found = code_bleu(gold, completion.answer)
+    return Score(min(1.0, found.value(weights)), parts=found.parts)
+
+
+def _are_weights(given: Sequence[float]) -> bool:
+    if isinstance(given, str) or not isinstance(given, Sequence) or len(given) != len(PARTS):
+        return False
+    plain = all(isinstance(each, int | float) and not isinstance(each, bool) for each in given)
+    return plain and all(0 <= each < math.inf for each in given) and any(given)
 
 
 def _gold(task: Task) -> str | None:
