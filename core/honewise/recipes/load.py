@@ -129,6 +129,7 @@ def json_schema() -> dict[str, Any]:
     stages["properties"] = kinds
     stages["additionalProperties"] = {"oneOf": named}
     schema["required"] = [key for key in schema["required"] if key != "name"]
+    schema["oneOf"] = [{"required": ["domain"]}, {"required": ["domains"]}]
     plain: dict[str, Any] = json.loads(json.dumps(schema))
     return plain
 
