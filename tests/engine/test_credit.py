@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from trained_tokenizers import CORPUS, MAKERS, made
 
 from honewise.contracts import Completion, Domain, Reward, Rubric, Score, Span, Task, Term
-from honewise.engine.credit import decode, place
+from honewise.engine.credit import _by_prefixes, decode, place
 from honewise.engine.rollouts import components, group_credits, token_credit
 from honewise.models.text import decode_text
 from honewise.scoring import Row, Scorer
@@ -19,6 +19,7 @@ from honewise.scoring import Row, Scorer
 PLACEMENTS = ["span_end", "spread", "terminal"]
 EVERY = pytest.mark.parametrize("kind", sorted(MAKERS))
 TABLED = ("byte-level", "metaspace", "byte-fallback")
+"""Tokenizers whose tokens together write every character."""
 
 alphabet = st.one_of(
     st.characters(codec="utf-8"),
@@ -117,6 +118,46 @@ def _stand_ins() -> dict[str, int]:
     from transformers.convert_slow_tokenizer import bytes_to_unicode
 
     return {char: byte for byte, char in bytes_to_unicode().items()}
+
+
+@pytest.mark.parametrize("kind", ["words", "word-pieces"])
+@settings(max_examples=200, deadline=None)
+@given(data=st.data())
+def test_words_are_read_from_a_table_as_their_prefixes_say(kind: str, data: st.DataObject) -> None:
+    tokenizer = made(kind)
+    ids = data.draw(generated(kind))
+    found = decode(tokenizer, ids)
+    assert list(found.spans) == _by_prefixes(tokenizer, ids, found.text)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    tokens=st.lists(st.tuples(st.integers(0, 12), st.integers(0, 4)).map(lambda at: (at[0], sum(at))), max_size=12),
+    ordered=st.booleans(),
+    spans=st.lists(st.tuples(st.integers(-2, 16), st.integers(-2, 16), st.floats(-2, 2)), max_size=6),
+    data=st.data(),
+)
+def test_a_span_is_paid_to_the_tokens_that_a_look_at_each_finds(
+    tokens: list[tuple[int, int]], ordered: bool, spans: list[tuple[int, int, float]], data: st.DataObject
+) -> None:
+    """Tokens in order, zero-width ones among them, and tokens in any order: the same as without any search."""
+    if ordered:
+        ends = sorted(end for _, end in tokens)
+        tokens = [(min(start, end), end) for start, end in zip(sorted(start for start, _ in tokens), ends, strict=True)]
+    wrote = data.draw(st.lists(st.booleans(), min_size=len(tokens), max_size=len(tokens)))
+    for placement in ("span_end", "spread"):
+        rewards, moved = [0.0] * len(tokens), 0
+        before = [max((j for j in range(i + 1) if wrote[j]), default=-1) for i in range(len(tokens))]
+        for start, stop, value in spans if any(wrote) else ():
+            there = [i for i, (first, last) in enumerate(tokens) if max(first, start) < min(last, stop)]
+            there = there if placement == "spread" else there[-1:]
+            targets = [before[i] for i in there if before[i] >= 0]
+            moved += not targets
+            for target in targets or [before[-1]]:
+                rewards[target] += value / max(len(targets), 1)
+        placed = place(spans, 0.0, tokens, wrote, placement)  # type: ignore[arg-type]
+        assert placed.rewards.tolist() == rewards
+        assert placed.moved == (moved if any(wrote) else len(spans))
 
 
 def test_text_is_not_cleaned_up() -> None:

@@ -244,7 +244,8 @@ def test_every_key_is_documented() -> None:
 
 def test_json_schema_knows_a_stage_by_its_name() -> None:
     schema = json_schema()
-    assert schema["required"] == ["honewise", "domain", "policy", "stages"]
+    assert schema["required"] == ["honewise", "policy", "stages"]
+    assert schema["oneOf"] == [{"required": ["domain"]}, {"required": ["domains"]}]
     stages = schema["properties"]["stages"]
     assert set(stages["properties"]) == set(KINDS)
     assert stages["additionalProperties"]["oneOf"][0]["allOf"][1]["required"] == ["stage"]

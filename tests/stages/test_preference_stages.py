@@ -456,7 +456,7 @@ def test_a_reward_may_be_for_some_stages_alone(tmp_path: Path) -> None:
         read(path, ["stages.again.by=variety"])
     (problem,) = caught.value.problems
     assert problem.path == "stages.again.by"
-    assert problem.message == "'variety' is for other stages (rubric.rewards.variety.stages)"
+    assert problem.message == "'variety' is for other stages (its stages in rubric.rewards)"
 
 
 def test_a_stage_that_would_have_no_rubric_yet_is_told_before_anything_runs(tmp_path: Path) -> None:

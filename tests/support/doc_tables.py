@@ -28,6 +28,7 @@ def checks() -> str:
 SECTIONS = {
     "Recipe": "The whole recipe",
     "DomainSpec": "domain",
+    "PartSpec": "domains.NAME",
     "DataSection": "data",
     "DataSpec": "data.train, data.held_out",
     "PolicySpec": "policy",
@@ -35,6 +36,7 @@ SECTIONS = {
     "LoraSpec": "policy.lora",
     "QuantizeSpec": "policy.quantize",
     "RubricSpec": "rubric",
+    "PartRubricSpec": "domains.NAME.rubric",
     "RewardSpec": "rubric.rewards.NAME",
     "JudgeSpec": "judge",
     "MemberSpec": "judge.panel.NAME",

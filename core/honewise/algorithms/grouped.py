@@ -43,13 +43,14 @@ def present(rollouts: Rollouts) -> Tensor:
 
 
 def complete(rollouts: Rollouts) -> Tensor:
-    """(B,): rows with every component that anyone in the batch has.
+    """(B,): rows with every component that anyone of their domain in the batch has.
 
     Without a group to compare with, a missing component would read as a reward of 0, which is a lie about the
     completion; critics and batch baselines leave such rows out.
     """
     there = present(rollouts)
-    return (there | ~there.any(-1, keepdim=True)).all(0) & there.any(0)
+    known = group_sums(there.long(), scaled_over(rollouts, "domain")) > 0
+    return (there | ~known).all(0) & there.any(0)
 
 
 def earned(rollouts: Rollouts) -> Tensor:

@@ -138,10 +138,11 @@ def _mention_recipe(model: str, opened: LoadedDomain) -> None:
     """Say where a run's policy was trained with other options of the domain than are given."""
     for folder in list(Path(model).expanduser().resolve().parents)[:3]:
         with contextlib.suppress(UserError):
-            trained = read_recipe(folder / "recipe.yaml").domain
+            trained = [work.options for work in read_recipe(folder / "recipe.yaml").works.values()
+                       if work.use == opened.name]  # fmt: skip
             usual = {name: each.default for name, each in get_host().domain_options(opened.name).items()}
-            if trained.use == opened.name and {**usual, **trained.options} != {**usual, **opened.options}:
-                wanted = " ".join(f"-o {name}={_plain(value)}" for name, value in trained.options.items())
+            if trained and all({**usual, **options} != {**usual, **opened.options} for options in trained):
+                wanted = " or ".join(" ".join(f"-o {n}={_plain(v)}" for n, v in each.items()) for each in trained)
                 note(f"{model} was trained with other options of {opened.name}: {wanted or 'none'}")
             return
 

@@ -156,7 +156,7 @@ def _plan(materials: Materials) -> None:
     if given and importlib.util.find_spec("trl") is None:
         note("trainer: not checked, because TRL is not installed; run: pip install 'honewise[train]'")
     rows = [
-        ("domain", f"{recipe.domain.use} {_options(recipe.domain.options)}".strip()),
+        *_domains(recipe),
         ("train", _data(materials.train)),
         ("held out", _data(materials.held_out)),
         ("policy", _policy(recipe.policy)),
@@ -170,6 +170,17 @@ def _plan(materials: Materials) -> None:
     print_table(("reward", "weight", "when"), terms)
     show()
     print_table(("stage", "kind", "what"), [(name, s.stage, _what(recipe, name)) for name, s in recipe.stages.items()])
+
+
+def _domains(recipe: Recipe) -> list[tuple[str, str]]:
+    works = recipe.works
+    if recipe.domains is None:
+        return [("domain", f"{works[''].use} {_options(works[''].options)}".strip())]
+    whole = math.fsum(work.weight for work in works.values())
+    return [
+        (f"domain {name}", f"{work.weight / whole:.0%} of the tasks drawn: {work.use} {_options(work.options)}".strip())
+        for name, work in works.items()
+    ]
 
 
 def _data(tasks: TaskSet) -> str:
@@ -277,16 +288,17 @@ def _policy(spec: PolicySpec) -> str:
 
 
 def _summary(run: Run) -> None:
-    from honewise.runs.summary import comparisons, results
+    from honewise.runs.summary import comparisons, domains, results
 
     measured: Sequence[str] = [state.stage for state in run.store.stages() if run.store.evaluations(state.stage)]
     for stage in measured:
-        table, pairs = results(run.store, stage), comparisons(run.store, stage)
+        table = results(run.store, stage)
         show()
         print_table(table.columns, table.rows, title=f"{stage}: on held-out tasks")
-        if pairs.rows:
-            show()
-            print_table(pairs.columns, pairs.rows)
+        for more in (domains(run.store, stage), comparisons(run.store, stage)):
+            if more.rows:
+                show()
+                print_table(more.columns, more.rows)
     spent = run.store.judge_spent()
     if spent.calls:
         cost = f", cost {spent.cost:.4g}" if spent.cost else ""

@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -49,8 +51,9 @@ class Placed:
 def decode(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> Decoded:
     """The text of generated ids and the characters of each.
 
-    Tokenizers whose tokens are bytes or pieces of text (byte-level BPE, SentencePiece with or without byte fallback)
-    are read from their own table; any other is asked to decode every prefix. Either way the text is the tokenizer's.
+    Tokenizers whose tokens are bytes or pieces of text (byte-level BPE, SentencePiece with or without byte fallback,
+    whole words, word pieces) are read from their own table; any other is asked to decode every prefix. Either way the
+    text is the tokenizer's.
     """
     text = decode_text(tokenizer, ids)
     table = _table(tokenizer)
@@ -81,11 +84,12 @@ def place(
         return Placed(torch.zeros(len(tokens), dtype=torch.float64), len(spans))
     moved = 0
     rewards[end] += terminal
+    overlapping = _Overlaps(tokens)
     for start, stop, value in spans:
         if placement == "terminal":
             rewards[end] += value
             continue
-        wrote = [i for i, (first, last) in enumerate(tokens) if max(first, start) < min(last, stop)]
+        wrote = overlapping.find(start, stop)
         targets = [last_before[i] for i in (wrote if placement == "spread" else wrote[-1:]) if last_before[i] >= 0]
         if not targets:
             moved += 1
@@ -93,6 +97,22 @@ def place(
         for target in targets:
             rewards[target] += value / len(targets)
     return Placed(torch.tensor(rewards, dtype=torch.float64), moved)
+
+
+class _Overlaps:
+    """Which tokens overlap a stretch of characters. Tokens follow one another, so that two searches do; where they do
+    not, every one is looked at."""
+
+    def __init__(self, tokens: Sequence[TokenSpan]) -> None:
+        self._tokens = tokens
+        self._starts, self._ends = [first for first, _ in tokens], [last for _, last in tokens]
+        self._sorted = all(a <= b for each in (self._starts, self._ends) for a, b in itertools.pairwise(each))
+
+    def find(self, start: int, stop: int) -> list[int]:
+        low, high = 0, len(self._tokens)
+        if self._sorted:
+            low, high = bisect_right(self._ends, start), bisect_left(self._starts, stop)
+        return [i for i, (first, last) in enumerate(self._tokens[low:high], low) if max(first, start) < min(last, stop)]
 
 
 def _last_policy_token(policy_wrote: Sequence[bool]) -> list[int]:
@@ -153,6 +173,35 @@ class _Table:
         return text, [*owner, len(text)]
 
 
+@dataclass(frozen=True, slots=True)
+class _Words:
+    """Tokens that are words, put together with spaces between them, or word pieces, which go on after their mark."""
+
+    words: dict[int, str]
+    special: frozenset[int]
+    mark: str | None = None
+    """Begins a word piece that goes on, such as ``##``."""
+
+    def spans(self, ids: Sequence[int], text: str) -> list[TokenSpan] | None:
+        """None where the table does not give exactly ``text``."""
+        if any(i not in self.words for i in ids):
+            return None
+        pieces, spans, at, begun = [], [], 0, False
+        for i in ids:
+            piece = ""
+            if i not in self.special:
+                piece = self._written(self.words[i]) if begun else self.words[i]
+                begun = True
+            pieces.append(piece)
+            spans.append((at, at + len(piece)))
+            at += len(piece)
+        return spans if "".join(pieces) == text else None
+
+    def _written(self, word: str) -> str:
+        goes_on = self.mark is not None and word.startswith(self.mark)
+        return word[len(self.mark or "") :] if goes_on else f" {word}"
+
+
 def _lossy(data: bytes) -> tuple[str, list[int]]:
     """UTF-8 with U+FFFD for each broken part, as decoders of byte-level tokenizers do, and each byte's character."""
     if data.isascii():
@@ -183,10 +232,10 @@ def _strict_or_single(data: bytes) -> tuple[str, list[int]]:
     return _lossy(data)
 
 
-_TABLES: WeakKeyDictionary[Any, tuple[int, _Table | None]] = WeakKeyDictionary()
+_TABLES: WeakKeyDictionary[Any, tuple[int, _Table | _Words | None]] = WeakKeyDictionary()
 
 
-def _table(tokenizer: PreTrainedTokenizerBase) -> _Table | None:
+def _table(tokenizer: PreTrainedTokenizerBase) -> _Table | _Words | None:
     """What each id of the tokenizer writes; None where its decoder is of another kind."""
     size = len(tokenizer)
     known = _TABLES.get(tokenizer)
@@ -196,7 +245,7 @@ def _table(tokenizer: PreTrainedTokenizerBase) -> _Table | None:
     return known[1]
 
 
-def _build_table(tokenizer: PreTrainedTokenizerBase) -> _Table | None:
+def _build_table(tokenizer: PreTrainedTokenizerBase) -> _Table | _Words | None:
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
         return None
@@ -212,6 +261,11 @@ def _build_table(tokenizer: PreTrainedTokenizerBase) -> _Table | None:
         pieces = {i: token.replace("\u2581", " ").encode("utf-8", "replace") for i, token in vocabulary.items()}
         pieces |= {i: bytes([byte]) for i, byte in singles.items()}
         return _Table(pieces, special, frozenset(singles))
+    if special.issuperset(tokenizer.all_special_ids):
+        if not decoder:
+            return _Words(vocabulary, special)
+        if kinds == ["WordPiece"] and not decoder.get("cleanup", True):
+            return _Words(vocabulary, special, decoder["prefix"])
     return None
 
 

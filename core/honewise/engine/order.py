@@ -9,11 +9,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import Tensor
 from trl.trainer.utils import RepeatSampler, split_tensor_dict
 
 from honewise.models.sampling import derive_seed
 
 __all__ = ["Drawing", "EpochSampler", "cut", "unit_of"]
+
+
+_SLACK = 1e-9
+"""Shares are rounded: 10 times 0.3 is 3, and no more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +28,9 @@ class Drawing:
     Step n, counted in batches that are sampled, draws its tasks at random from the easiest ones: of all tasks the share
     ``start`` at first, then more with each step, and all of them from step ``until`` on. No task is drawn twice in a
     step; with ``weights``, tasks are drawn in proportion to them.
+
+    With ``parts``, such as domains, each has its share of every step: the whole numbers next to ``number`` times its
+    ``shares``, which they are on average. Within a part tasks are drawn as above, its own easiest ones first.
     """
 
     hardness: Sequence[float] | None = None
@@ -31,17 +39,47 @@ class Drawing:
     until: int = 0
     weights: Sequence[float] | None = None
     """For each task, above 0; None: all are alike."""
+    parts: Sequence[int] | None = None
+    """For each task, the part that it is of; None: there is but one."""
+    shares: Sequence[float] = ()
+    """For each part, above 0; they sum to 1."""
 
     def draw(self, step: int, number: int, count: int, seed: int) -> list[int]:
         """``number`` of ``count`` tasks for the step ``step``, from 0."""
-        pool = torch.arange(count)
+        generator = torch.Generator().manual_seed(derive_seed(seed, "draw", step))
+        if self.parts is None:
+            return self._drawn(torch.arange(count), step, number, generator)
+        of = torch.tensor(self.parts)
+        found = [
+            task
+            for part, wanted in enumerate(self._numbers(number, generator))
+            for task in (self._drawn((of == part).nonzero().flatten(), step, wanted, generator) if wanted else ())
+        ]
+        # Processes and minibatches are given stretches of a step, which should hold every part.
+        return [found[place] for place in torch.randperm(number, generator=generator)]
+
+    def most(self, number: int) -> list[int]:
+        """For each part, how many of ``number`` tasks it may have at most."""
+        return [math.ceil(number * share - _SLACK) for share in self.shares]
+
+    def _numbers(self, number: int, generator: torch.Generator) -> list[int]:
+        """How many tasks each part has: places of a comb with a random start, so that each share holds on average."""
+        start = float(torch.rand((), generator=generator, dtype=torch.float64))
+        ends = [number * sum(self.shares[:part]) for part in range(1, len(self.shares))]
+        teeth = [0, *(max(0, math.ceil(end - start - _SLACK)) for end in ends), number]
+        return [after - before for before, after in itertools.pairwise(teeth)]
+
+    def _drawn(self, pool: Tensor, step: int, number: int, generator: torch.Generator) -> list[int]:
+        """``number`` tasks of ``pool``."""
         if self.hardness is not None and step < self.until:
             share = self.start + (1 - self.start) * step / self.until
-            size = min(count, max(number, math.ceil(share * count)))
-            pool = torch.argsort(torch.tensor(self.hardness, dtype=torch.float64), stable=True)[:size]
-        generator = torch.Generator().manual_seed(derive_seed(seed, "draw", step))
-        weights = torch.ones(count) if self.weights is None else torch.tensor(self.weights, dtype=torch.float64)
-        found: list[int] = pool[torch.multinomial(weights[pool], number, generator=generator)].tolist()
+            size = min(len(pool), max(number, math.ceil(share * len(pool))))
+            hardness = torch.tensor(self.hardness, dtype=torch.float64)[pool]
+            pool = pool[torch.argsort(hardness, stable=True)[:size]]
+        weights = torch.ones(len(pool))
+        if self.weights is not None:
+            weights = torch.tensor(self.weights, dtype=torch.float64)[pool]
+        found: list[int] = pool[torch.multinomial(weights, number, generator=generator)].tolist()
         return found
 
 

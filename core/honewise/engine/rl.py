@@ -62,16 +62,19 @@ def train_rl(
     max_unscored: float = 1.0,
     critic_start: Path | None = None,
     look: Callable[[int], Look] | None = None,
+    mixture: Mapping[str, float] | None = None,
 ) -> Trained:
     """Train ``policy`` in place on ``tasks``; with ``ctx.resume``, on from the newest complete checkpoint.
 
     ``policy`` is the one that the stage starts from, on a resume as well; ``critic_start`` is the folder of the reward
     model that a critic's trunk starts from, where the stage names one; ``look`` measures the policy on held-out tasks,
-    where the stage has ``stop``. Steps and their completions go to the store; a
-    critic is left in the stage's folder ``critic``. A Ctrl-C ends the step, writes a checkpoint and is raised; so is
-    ``BudgetExceeded``. Raises ``UserError`` where arguments, estimator and placement do not fit together.
+    where the stage has ``stop``; ``mixture`` is the weight of each domain, in a run of several. Steps and their
+    completions go to the store; a critic is left in the stage's folder ``critic``. A Ctrl-C ends the step, writes a
+    checkpoint and is raised; so is ``BudgetExceeded``. Raises ``UserError`` where arguments, estimator and placement do
+    not fit together.
     """
-    setup = make_setup(ctx, stage, tasks, scorer, estimator, max_unscored, policy=policy, critic_start=critic_start)
+    setup = make_setup(ctx, stage, tasks, scorer, estimator, max_unscored, policy=policy, critic_start=critic_start,
+                       mixture=mixture)  # fmt: skip
     checkpoint = newest_checkpoint(ctx.folder) if ctx.resume else None
     ctx.store.truncate(ctx.stage, checkpoint_step(checkpoint) if checkpoint else 0)
     args = rl_arguments(ctx, stage)
@@ -133,10 +136,15 @@ def _writer(ctx: StageContext, trainer: CreditTrainer, held_out: HeldOut | None)
 
 
 def check_rl(
-    ctx: StageContext, stage: RlStage, tasks: Sequence[Task], scorer: RolloutScores, estimator: Estimator
+    ctx: StageContext,
+    stage: RlStage,
+    tasks: Sequence[Task],
+    scorer: RolloutScores,
+    estimator: Estimator,
+    mixture: Mapping[str, float] | None = None,
 ) -> None:
     """Raise the ``UserError`` that ``train_rl`` would, before a model is loaded or an earlier stage is run."""
-    setup = make_setup(ctx, stage, tasks, scorer, estimator, 1.0)
+    setup = make_setup(ctx, stage, tasks, scorer, estimator, 1.0, mixture=mixture)
     refuse(rl_arguments(ctx, stage), setup, stage, ctx.place.sharding)
 
 

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-import math
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from honewise.algorithms import Estimator, RatioLevel, check_kl, refusal
-from honewise.contracts import Task
+from honewise.contracts import Rubric, Task
 from honewise.errors import UserError, near
 from honewise.models.critic import Critic, make_critic
 from honewise.models.policy import Policy
-from honewise.recipes.policy_gradient import CriticSpec, OrderSpec, ShapingSpec
+from honewise.recipes.policy_gradient import CriticSpec, ShapingSpec
 from honewise.recipes.schema import RlStage
 from honewise.runs.run import StageContext
+from honewise.scoring import rubrics_of
 
 from .arguments import configure, convert
-from .order import Drawing
-from .setup import Invariance, RolloutScores, Setup
+from .mixture import drawing_of, invariance_of
+from .rollouts import domains_of
+from .setup import RolloutScores, Setup
 
-__all__ = ["ALGORITHM_DEFAULTS", "make_setup", "refuse", "rl_arguments"]
+__all__ = ["ALGORITHM_DEFAULTS", "make_setup", "refuse", "rl_arguments", "updates"]
 
 ALGORITHM_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "gspo": {
@@ -102,13 +102,16 @@ def make_setup(
     *,
     policy: Policy | None = None,
     critic_start: Path | None = None,
+    mixture: Mapping[str, float] | None = None,
 ) -> Setup:
-    """Without ``policy``, one that can be checked and not trained."""
+    """Without ``policy``, one that can be checked and not trained. ``mixture`` is each domain's weight, of several."""
     options = dict(stage.estimator_options)
     if "scale" in estimator.options:
         options.setdefault("scale", stage.scale)
     elif stage.scale != "none":
-        raise UserError(f"scale: estimator {estimator.name!r} cannot scale; set scale: none")
+        way = "whitened" in estimator.options and stage.scale in ("batch", "domain")
+        other = f", or estimator_options: {{whitened: {stage.scale}}}" if way else ""
+        raise UserError(f"scale: estimator {estimator.name!r} cannot scale; set scale: none{other}")
     estimator.check(options)
     if len(tasks) < stage.prompts:
         raise UserError(f"prompts: {stage.prompts} tasks a step, but there are only {len(tasks)} training tasks")
@@ -131,22 +134,31 @@ def make_setup(
         new_critic=_critic_maker(policy, critic, 1 + len(stage.constraints), critic_start, ctx.seed),
         shaping=stage.shaping or ShapingSpec(),
         constraints=stage.constraints,
-        invariance=_invariance(stage, tasks),
-        drawing=_drawing(stage, tasks),
+        invariance=invariance_of(stage, tasks, mixture),
+        drawing=drawing_of(stage, tasks, mixture, updates=updates(stage)),
         chunks=min(stage.chunks, stage.prompts),
         dynamic=stage.dynamic,
     )
     _check_constraints(setup)
     _check_dynamic(setup)
     if stage.stop is not None:
-        allowed = [
-            "total",
-            *(["correct"] if scorer.rubric.correct else []),
-            *(f"reward/{n}" for n in scorer.rubric.terms),
-        ]
+        allowed = list(_looked_at(scorer.rubric))
         if stage.stop.by not in allowed:
             raise UserError(f"stop.by: no {stage.stop.by!r}{near(stage.stop.by, allowed)}")
     return setup
+
+
+def _looked_at(rubric: Rubric) -> Iterator[str]:
+    """Numbers of a look at held-out tasks that a stage may end by."""
+    rubrics = rubrics_of(rubric)
+    yield "total"
+    if any(each.correct for each in rubrics.values()):
+        yield "correct"
+    yield from (f"reward/{name}" for name in rubric.terms)
+    for name, own in rubrics.items() if domains_of(rubric) else ():
+        yield f"domain/{name}/total"
+        if own.correct:
+            yield f"domain/{name}/correct"
 
 
 def _critic_maker(
@@ -157,79 +169,9 @@ def _critic_maker(
     return partial(make_critic, policy, spec, streams, start=start, seed=seed)
 
 
-def _column(tasks: Sequence[Task], column: str, path: str) -> list[str]:
-    """What each task says under ``column``, in its ``meta`` or else in its inputs."""
-    found = []
-    for task in tasks:
-        holder = task.meta if column in task.meta else task.inputs
-        if column not in holder:
-            known = sorted({*task.meta, *task.inputs})
-            raise UserError(f"{path}: task {task.id!r} has no {column!r}{near(column, known)}")
-        found.append(str(holder[column]))
-    return found
-
-
-def _invariance(stage: RlStage, tasks: Sequence[Task]) -> Invariance | None:
-    if stage.invariance is None:
-        return None
-    column = stage.invariance.column
-    groups = _column(tasks, column, "invariance.column")
-    if len(set(groups)) < 2:
-        raise UserError(f"invariance.column: {column!r} is {groups[0]!r} for every task, so there is but one group")
-    return Invariance(tuple(groups), stage.invariance.coef)
-
-
-def _drawing(stage: RlStage, tasks: Sequence[Task]) -> Drawing | None:
-    spec = stage.order
-    if spec is None:
-        return None
-    if spec.easy_first is None and spec.kind is None:
-        raise UserError("order: name a column in easy_first, in kind, or in both")
-    hardness = None if spec.easy_first is None else _hardness(spec, _column(tasks, spec.easy_first, "order.easy_first"))
-    return Drawing(
-        hardness=hardness,
-        start=spec.start,
-        until=math.ceil((stage.steps / 2 if spec.until is None else spec.until) / _updates(stage)),
-        weights=None if spec.kind is None else _weights(spec, _column(tasks, spec.kind, "order.kind")),
-    )
-
-
-def _updates(stage: RlStage) -> int:
+def updates(stage: RlStage) -> int:
     """Optimizer steps for each batch that is sampled."""
     return stage.minibatches * int(_given(stage).get("num_iterations", 1))
-
-
-def _hardness(spec: OrderSpec, said: Sequence[str]) -> list[float]:
-    if spec.ranks:
-        for word in said:
-            if word not in spec.ranks:
-                raise UserError(
-                    f"order.ranks: {word!r} of {spec.easy_first!r} is not among them{near(word, spec.ranks)}"
-                )
-        return [float(spec.ranks.index(word)) for word in said]
-    numbers = []
-    for word in said:
-        try:
-            numbers.append(float(word))
-        except ValueError:
-            numbers.append(math.nan)
-        if not math.isfinite(numbers[-1]):
-            raise UserError(
-                f"order.easy_first: {spec.easy_first!r} holds {word!r}, no number; list its words in order.ranks"
-            )
-    return numbers
-
-
-def _weights(spec: OrderSpec, said: Sequence[str]) -> list[float]:
-    """Each task's weight: its kind's, shared among the tasks of that kind."""
-    counts = Counter(said)
-    for kind in counts:
-        if kind not in spec.weights:
-            raise UserError(f"order.weights: say one for {kind!r} of {spec.kind!r}{near(kind, spec.weights)}")
-    for kind in spec.weights:
-        if kind not in counts:
-            raise UserError(f"order.weights: no task has {spec.kind!r} {kind!r}{near(kind, counts)}")
-    return [spec.weights[kind] / counts[kind] for kind in said]
 
 
 def _check_constraints(setup: Setup) -> None:
@@ -242,7 +184,7 @@ def _check_constraints(setup: Setup) -> None:
                 f"constraints.{name}: a cost with a threshold is no part of the total; give the reward weight 0 in"
                 " the rubric"
             )
-        if name == rubric.correct:
+        if name in {each.correct for each in rubrics_of(rubric).values()}:
             raise UserError(f"constraints.{name}: this reward says what is correct; constrain another")
     if setup.constraints and "correct" in setup.estimator.needs:
         raise UserError(f"constraints: {setup.estimator.name!r} looks at what is correct, which a cost does not say")
@@ -252,6 +194,8 @@ def _check_dynamic(setup: Setup) -> None:
     spec = setup.dynamic
     if spec is None:
         return
+    if domains_of(setup.scorer.rubric):
+        raise UserError("dynamic: groups are replaced by those of any domain, which moves the mixture; leave it out")
     if setup.scorer.rubric.correct is None:
         raise UserError("dynamic: the rubric does not say what is correct; name a reward in rubric.correct")
     if spec.low >= spec.high:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from honewise.contracts import Rubric, Scored, Term
 from honewise.scoring.credit import GroupCredit, credit
+from honewise.scoring.mixed import MixedRubric
 from honewise.scoring.rubric import CAP
 
 from .credit import Decoded, Placement, place
@@ -19,6 +20,7 @@ __all__ = [
     "TokenCredit",
     "components",
     "cost_credits",
+    "domains_of",
     "group_credits",
     "token_credit",
     "totals_of",
@@ -58,16 +60,28 @@ def components(rubric: Rubric) -> tuple[str, ...]:
     return (*rubric.terms, CAP) if rubric.cap_wrong else tuple(rubric.terms)
 
 
+def domains_of(rubric: Rubric) -> tuple[str, ...]:
+    """The names of several domains; none where there is but one."""
+    return tuple(rubric.parts) if isinstance(rubric, MixedRubric) else ()
+
+
 def group_credits(scored: Sequence[Scored], rubric: Rubric, samples: int) -> list[GroupCredit]:
-    """Credit in characters of every group of ``samples`` consecutive completions."""
-    return [credit(scored[start : start + samples], rubric) for start in range(0, len(scored), samples)]
+    """Credit in characters of every group of ``samples`` consecutive completions, each by its domain's rubric."""
+    groups = [scored[start : start + samples] for start in range(0, len(scored), samples)]
+    return [credit(each, rubric.of(each[0].task) if isinstance(rubric, MixedRubric) else rubric) for each in groups]
 
 
 def cost_credits(scored: Sequence[Scored], rubric: Rubric, costs: Sequence[str], samples: int) -> list[GroupCredit]:
-    """The same of rewards that are taken as costs: each as it is, whatever its weight in the rubric."""
-    alone = Rubric({name: Term(1.0, on_unscored=rubric.term(name).on_unscored) for name in costs})
-    rows = [replace(one, rewards={name: replace(one.rewards[name], weight=1.0) for name in costs}) for one in scored]
-    return group_credits(rows, alone, samples)
+    """The same of rewards that are taken as costs: each as it is, whatever its weight in the rubric. A completion has
+    those of its domain."""
+    terms = {name: Term(1.0, on_unscored=rubric.term(name).on_unscored) for name in costs}
+    found = []
+    for start in range(0, len(scored), samples):
+        group = scored[start : start + samples]
+        own = [name for name in costs if name in group[0].rewards]
+        rows = [replace(one, rewards={name: replace(one.rewards[name], weight=1.0) for name in own}) for one in group]
+        found.append(credit(rows, Rubric({name: terms[name] for name in own})))
+    return found
 
 
 def totals_of(scored: Sequence[Scored], names: Sequence[str], *, weighted: bool = True) -> Tensor:
@@ -78,7 +92,7 @@ def totals_of(scored: Sequence[Scored], names: Sequence[str], *, weighted: bool 
             cell = one.rewards.get(name)
             if cell is not None and cell.value is not None:
                 table[k, i] = cell.value * (cell.weight if weighted else 1.0)
-            elif cell is None and one.total is not None:
+            elif name == CAP and one.total is not None:
                 table[k, i] = one.cut
     return table
 

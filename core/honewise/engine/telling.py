@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,12 +13,30 @@ from honewise.clients.ledger import CallRecord, judge_numbers
 from honewise.contracts import Scored
 from honewise.models.text import prompt_text
 from honewise.runs.rows import RolloutRow
+from honewise.scoring import domain_of
 
 from .processes import everyones_calls
 from .rollouts import RolloutBatch, TokenCredit
 from .setup import Setup
 
-__all__ = ["Telling"]
+__all__ = ["Telling", "domain_numbers"]
+
+
+def domain_numbers(own: Sequence[Scored], count: int) -> dict[str, float]:
+    """What a step tells of one domain, whose completions of all ``count`` these are; means are over those that have
+    the number."""
+    totals = [one.total for one in own if one.total is not None]
+    correct = [one.correct for one in own if one.correct is not None]
+    numbers = {"share": len(own) / count}
+    if own:
+        numbers["tokens"] = sum(one.completion.tokens for one in own) / len(own)
+        numbers["truncated"] = sum(one.completion.truncated for one in own) / len(own)
+        numbers["unscored"] = sum(one.total is None for one in own) / len(own)
+    if totals:
+        numbers["total"] = math.fsum(totals) / len(totals)
+    if correct:
+        numbers["correct"] = sum(correct) / len(correct)
+    return numbers
 
 
 class Telling:
@@ -25,6 +44,7 @@ class Telling:
 
     setup: Setup
     names: tuple[str, ...]
+    domains: tuple[str, ...]
     accelerator: Any
     _logs: Any
     _metrics: Any
@@ -70,6 +90,9 @@ class Telling:
         judged = [one.correct for one in everyone if one.correct is not None]
         if judged:
             numbers["correct"] = sum(judged) / len(judged)
+        for name in self.domains:
+            own = [one for one in everyone if domain_of(one.task) == name]
+            numbers |= {f"domain/{name}/{key}": value for key, value in domain_numbers(own, len(everyone)).items()}
         for name in self.names:
             missing = sum(name in one.rewards and one.rewards[name].value is None for one in everyone)
             if missing:

@@ -18,7 +18,7 @@ from honewise.contracts import Scored, Task
 from honewise.models.sampling import derive_seed
 from honewise.models.shared_prefix import sharing
 from honewise.runs.rows import RolloutRow
-from honewise.scoring import Row
+from honewise.scoring import Row, domain_of
 
 from .actor_critic import ActorCritic
 from .checkpoints import ExactCheckpoints
@@ -28,7 +28,16 @@ from .objective import Batch, Objective, Targets
 from .order import EpochSampler, cut, unit_of
 from .phases import Timed
 from .processes import together
-from .rollouts import RolloutBatch, TokenCredit, components, cost_credits, group_credits, token_credit, totals_of
+from .rollouts import (
+    RolloutBatch,
+    TokenCredit,
+    components,
+    cost_credits,
+    domains_of,
+    group_credits,
+    token_credit,
+    totals_of,
+)
 from .sampling import Sampling
 from .setup import Scores, Setup
 from .sharing import SharedPrompts
@@ -50,6 +59,7 @@ class CreditTrainer(Timed, Telling, Sampling, Losses, ExactCheckpoints, ActorCri
         self.setup = setup
         self.keep = setup.keep
         self.names = components(setup.scorer.rubric)
+        self.domains = domains_of(setup.scorer.rubric)
         self.objective = Objective(setup)
         self._batch: RolloutBatch | None = None
         self._buffered_inputs: list[dict[str, Any]] | None = None
@@ -196,6 +206,8 @@ class CreditTrainer(Timed, Telling, Sampling, Losses, ExactCheckpoints, ActorCri
     def _rollouts(self, credit: TokenCredit, batch: RolloutBatch, needed: Mapping[str, Tensor]) -> Rollouts:
         group = torch.arange(len(credit.mask)) // self._samples()
         told = self._told(batch.everyone)
+        if self.domains:
+            told["domain"] = torch.tensor([self.domains.index(domain_of(one.task)) for one in batch.everyone])
         return Rollouts(credit.rewards.transpose(0, 1), credit.scored.T, credit.mask, group, **needed, **told)
 
     def _costs(

@@ -13,6 +13,7 @@ from .pair_checks import pair_stage_problems, reward_problems
 from .policy_gradient import ALGORITHMS, FREE
 from .revising import revise_problems
 from .schema import BASE, KINDS, TinySpec
+from .sections import works_of
 
 __all__ = ["judge_problems", "stage_kinds", "whole_problems"]
 
@@ -21,17 +22,36 @@ _WRITE_A_POLICY = ("sft", "dpo", "rl")
 
 def whole_problems(raw: Mapping[str, Any]) -> list[Problem]:
     """Problems that no single key shows. Keys of a wrong type are passed over: the schema tells those."""
-    found = [*_one_of(raw, "policy", ("tiny", "hub", "path"))]
-    data = _mapping(raw, "data")
-    for part in ("train", "held_out"):
-        if part in data:
-            found.extend(_one_of(data, part, ("samples", "path"), f"data.{part}"))
+    found = [*_domains(raw), *_one_of(raw, "policy", ("tiny", "hub", "path"))]
+    for _, at, work in works_of(raw):
+        data = _mapping(work, "data")
+        for part in ("train", "held_out"):
+            if part in data:
+                found.extend(_one_of(data, part, ("samples", "path"), f"{at}data.{part}"))
+        found.extend(reward_problems(_mapping(_mapping(work, "rubric"), "rewards"), _mapping(raw, "stages"), at))
     found.extend(_quantize(_mapping(raw, "policy")))
     found.extend(_tiny(_mapping(_mapping(raw, "policy"), "tiny")))
-    found.extend(reward_problems(_mapping(_mapping(raw, "rubric"), "rewards"), _mapping(raw, "stages")))
     found.extend(judge_problems(raw))
     found.extend(_stages(_mapping(raw, "stages"), raw))
     return found
+
+
+def _domains(raw: Mapping[str, Any]) -> Iterator[Problem]:
+    """One domain with its data and rubric at the top, or several that have theirs with them."""
+    if raw.get("domains") is None:
+        if raw.get("domain") is None:
+            yield Problem("domain", "is missing; a recipe has one domain, or several in domains")
+        return
+    if raw.get("domain") is not None:
+        yield Problem("domains", "and domain are two ways to say it; keep one of them")
+    if raw.get("data") is not None:
+        yield Problem("data", "belongs to each of the domains: domains.NAME.data")
+    for key in _mapping(raw, "rubric"):
+        if key != "max_unscored":
+            yield Problem(f"rubric.{key}", f"belongs to each of the domains: domains.NAME.rubric.{key}")
+    for name, kind in stage_kinds(_mapping(raw, "stages")).items():
+        if kind == "revise":
+            yield Problem(f"stages.{name}", "revises by the principles of one domain, and this recipe has several")
 
 
 def judge_problems(raw: Mapping[str, Any], *, alone: bool = False) -> Iterator[Problem]:

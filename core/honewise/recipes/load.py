@@ -22,6 +22,7 @@ from .checks import whole_problems
 from .explain import given, in_file_order, problems_of
 from .places import stage_places
 from .schema import FORMAT, KINDS, Recipe
+from .sections import works_of
 
 __all__ = ["Check", "dump_recipe", "json_schema", "load_recipe", "read_recipe", "resolved"]
 
@@ -102,6 +103,9 @@ def resolved(recipe: Recipe) -> dict[str, Any]:
         return "(hidden)" if isinstance(value, str) and _SECRET.fullmatch(key) else value
 
     plain: dict[str, Any] = hide(recipe.model_dump(exclude_none=True))
+    if recipe.domains is not None:  # what stands with each of them has no place at the top
+        del plain["data"]
+        plain["rubric"] = {"max_unscored": recipe.rubric.max_unscored}
     return plain
 
 
@@ -125,6 +129,7 @@ def json_schema() -> dict[str, Any]:
     stages["properties"] = kinds
     stages["additionalProperties"] = {"oneOf": named}
     schema["required"] = [key for key in schema["required"] if key != "name"]
+    schema["oneOf"] = [{"required": ["domain"]}, {"required": ["domains"]}]
     plain: dict[str, Any] = json.loads(json.dumps(schema))
     return plain
 
@@ -186,10 +191,12 @@ def _set(raw: dict[str, Any], parts: list[str], value: Any) -> str:
             return f"cannot be set: {'.'.join(parts[:depth])} is {given(node)}, not a mapping"
         elif part not in node and part.isdecimal() and int(part) in node:
             key = int(part)
-        if parts[:depth] == ["stages"] and part not in node and not (last and isinstance(value, dict)):
-            return f"no stage {part!r}{near(part, node)}"
+        named = {"stages": "stage", "domains": "domain"}.get(parts[0]) if depth == 1 else None
+        if named and part not in node and not (last and isinstance(value, dict)):
+            return f"no {named} {part!r}{near(part, node)}"
         if last:
-            for other in _EXCLUSIVE.get((*parts[:-1], part), ()) if value is not None else ():
+            place = parts[2:] if parts[0] == "domains" else parts
+            for other in _EXCLUSIVE.get(tuple(place), ()) if value is not None else ():
                 node.pop(other, None)
             node[key] = value
             return ""
@@ -265,22 +272,20 @@ def place_paths(raw: dict[str, Any], folder: Path | None) -> list[Problem]:
             looked = " and ".join(str(base) for base in folders)
             problems.append(Problem(path, f"no such file or folder: {file!r} (looked in {looked})"))
 
-    data = raw.get("data") if isinstance(raw.get("data"), dict) else {}
-    assert isinstance(data, dict)
-    for part in ("train", "held_out"):
-        spec = data.get(part)
-        place(spec, "path", f"data.{part}.path")
-        if isinstance(spec, dict) and spec.get("path") is None and spec.get("samples") is None:
-            spec["samples"] = part.replace("_", "-")  # the section's own name
+    for _, at, work in works_of(raw):
+        data: Any = work.get("data") if isinstance(work.get("data"), dict) else {}
+        for part in ("train", "held_out"):
+            spec = data.get(part)
+            place(spec, "path", f"{at}data.{part}.path")
+            if isinstance(spec, dict) and spec.get("path") is None and spec.get("samples") is None:
+                spec["samples"] = part.replace("_", "-")  # the section's own name
+        rubric = work.get("rubric")
+        rewards = rubric.get("rewards") if isinstance(rubric, dict) else None
+        for name, spec in rewards.items() if isinstance(rewards, dict) else ():
+            place(spec, "fn", f"{at}rubric.rewards.{name}.fn", tail=":")
     place(raw.get("policy"), "path", "policy.path")
     for path, local in _local_judges(raw.get("judge")):
         place(local, "path", path)
-    rubric = raw.get("rubric") if isinstance(raw.get("rubric"), dict) else {}
-    assert isinstance(rubric, dict)
-    rewards = rubric.get("rewards") if isinstance(rubric.get("rewards"), dict) else {}
-    assert isinstance(rewards, dict)
-    for name, spec in rewards.items():
-        place(spec, "fn", f"rubric.rewards.{name}.fn", tail=":")
     return problems
 
 

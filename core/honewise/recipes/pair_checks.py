@@ -36,12 +36,12 @@ def pair_stage_problems(
         yield from _reward_model(stage, path)
 
 
-def reward_problems(rewards: Mapping[str, Any], stages: Mapping[str, Any]) -> Iterator[Problem]:
-    """Problems of rewards that are models, and of those that are for some stages alone."""
+def reward_problems(rewards: Mapping[str, Any], stages: Mapping[str, Any], at: str = "") -> Iterator[Problem]:
+    """Problems of rewards that are models or for some stages alone; their rubric's path begins with ``at``."""
     for name, spec in rewards.items():
         if not isinstance(spec, Mapping):
             continue
-        path = f"rubric.rewards.{name}"
+        path = f"{at}rubric.rewards.{name}"
         if spec.get("model") is not None and spec.get("fn") is not None:
             yield Problem(path, "needs one of fn and model, not both")
         for key in ("segments", "cross_fit"):

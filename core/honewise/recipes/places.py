@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .sections import BASE
+from .sections import BASE, works_of
 
 __all__ = ["Place", "stage_places"]
 
@@ -38,13 +38,14 @@ def stage_places(raw: Mapping[str, Any]) -> Iterator[Place]:
             trained = tuple(str(other) for other in list(stages)[:index] if kinds.get(other) == "reward-model")
             names = ("policy", *trained)
             yield Place(stage.get("critic"), "init", f"stages.{name}.critic.init", names, "earlier stage or folder")
-    rubric = raw.get("rubric")
-    rewards = rubric.get("rewards") if isinstance(rubric, dict) else None
     models = tuple(str(name) for name, kind in kinds.items() if kind == "reward-model")
-    for name, spec in rewards.items() if isinstance(rewards, dict) else ():
-        if isinstance(spec, dict) and isinstance(spec.get("model"), str):
-            what = "`reward-model` stage, folder or hub id"
-            yield Place(spec, "model", f"rubric.rewards.{name}.model", models, what, hub=True)
+    for _, at, work in works_of(raw):
+        rubric = work.get("rubric")
+        rewards = rubric.get("rewards") if isinstance(rubric, dict) else None
+        for name, spec in rewards.items() if isinstance(rewards, dict) else ():
+            if isinstance(spec, dict) and isinstance(spec.get("model"), str):
+                what = "`reward-model` stage, folder or hub id"
+                yield Place(spec, "model", f"{at}rubric.rewards.{name}.model", models, what, hub=True)
 
 
 def _of_stage(stage: dict[str, Any], path: str, kind: str, kinds: Mapping[Any, Any]) -> Iterator[Place]:

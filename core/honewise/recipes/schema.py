@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
+from .domains import DataSection, DataSpec, DomainSpec, PartRubricSpec, PartSpec, RewardSpec, RubricSpec, Work
 from .judging import JudgeSpec
 from .policy_gradient import (
     ConstraintSpec,
@@ -26,7 +27,7 @@ from .policy_gradient import (
 )
 from .preference import DpoStage, PairsStage, RewardModelStage
 from .revising import ReviseStage
-from .sections import BASE, Count, LoraSpec, Name, Positive, QuantizeSpec, Section, Share, TrainingStage, as_seconds
+from .sections import BASE, Count, LoraSpec, Name, Positive, QuantizeSpec, Section, TrainingStage, as_seconds
 
 __all__ = [
     "BASE",
@@ -40,6 +41,8 @@ __all__ = [
     "EvaluateStage",
     "LoraSpec",
     "PairsStage",
+    "PartRubricSpec",
+    "PartSpec",
     "PolicySpec",
     "QuantizeSpec",
     "Recipe",
@@ -55,45 +58,6 @@ __all__ = [
 
 FORMAT = 1
 """The recipe format this version reads."""
-
-
-class DomainSpec(BaseModel):
-    """Which domain, and its options: every other key is a keyword argument of the domain's factory."""
-
-    model_config = ConfigDict(extra="allow", frozen=True, strict=True, use_attribute_docstrings=True)
-
-    use: str
-    """The domain's name, as `honewise domains` lists it."""
-
-    @property
-    def options(self) -> Mapping[str, Any]:
-        """The keys beside ``use``."""
-        return dict(self.model_extra or {})
-
-
-class DataSpec(Section):
-    """Where tasks come from: the domain's own samples, or a data set on disk or on the hub."""
-
-    samples: Literal["train", "held-out"] | None = None
-    """A split of the domain's own sample tasks; left out, that of the section's name. Not together with `path`."""
-    path: str | None = None
-    """A file or folder of the data set in its published layout (looked up beside the recipe, then in the working
-    directory), or a Hugging Face data set as `org/name:split`. Not together with `samples`."""
-    format: str | None = None
-    """The data set's format; left out, it is recognised from the content, and said."""
-    limit: Positive | None = None
-    """At most this many tasks, counted after shuffling."""
-    shuffle: Count | None = None
-    """Shuffle the tasks with this seed before `limit`; left out, the order of the data set."""
-
-
-class DataSection(Section):
-    """The two task sets of a run."""
-
-    train: DataSpec = Field(default_factory=lambda: DataSpec(samples="train"))
-    """Tasks that stages train on."""
-    held_out: DataSpec = Field(default_factory=lambda: DataSpec(samples="held-out"))
-    """Tasks that only `evaluate` sees."""
 
 
 class TinySpec(Section):
@@ -130,59 +94,6 @@ class PolicySpec(Section):
     """Adapters to train in place of all weights; `{}` takes the defaults."""
     quantize: QuantizeSpec | None = None
     """The weights below the adapters, in few bits; `{}` takes the defaults."""
-
-
-def _as_reward_mapping(value: Any) -> Any:
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return {"weight": value}
-    return value
-
-
-class RewardSpec(Section):
-    """A reward's place in the rubric: changes one of the preset's, or adds a reward. A bare number is its weight."""
-
-    weight: float | dict[Annotated[int, Field(ge=0)], float] | None = None
-    """A constant, or `{step: weight}`: from each step on, that weight."""
-    when: str | None = None
-    """Gate on another reward's raw value, such as `execution >= 1`; closed, it is scored as `otherwise`."""
-    otherwise: float | None = None
-    """The value while the gate is closed; 0 where nothing is said."""
-    clip: Annotated[list[float], Field(min_length=2, max_length=2)] | None = None
-    """Lowest and highest value, applied before the weight."""
-    normalise: Literal["none", "bounds"] | None = None
-    """`bounds` maps the reward's declared range to [0, 1]."""
-    on_unscored: Literal["skip", "drop_group", "zero", "raise"] | None = None
-    """What happens where the reward could not be computed; `skip` leaves its component out, without bias."""
-    fn: str | None = None
-    """A reward of your own, as `file.py:function`, beside the recipe."""
-    model: str | None = None
-    """A reward model: a `reward-model` stage, a folder that one wrote, or a hub id of a sequence classifier with one
-    output. Stages before that stage are scored without it."""
-    segments: bool | None = None
-    """Pay each segment where it ends, for a model that was trained to; left out, where it was."""
-    cross_fit: bool = False
-    """Score each prompt by the model of the fold that never saw it; needs `folds` in the model's stage."""
-    stages: Annotated[list[str], Field(min_length=1)] | None = None
-    """Stages that are scored with it; left out, all. So a judge that makes pairs need not be asked again while a model
-    that learnt from them pays."""
-    options: dict[str, Any] = Field(default_factory=dict)
-    """Keyword-only arguments of the reward's function."""
-
-
-class RubricSpec(Section):
-    """What a completion is worth: a preset of the domain, re-weighted by name."""
-
-    preset: str | None = None
-    """A rubric of the domain; left out, its first."""
-    max_unscored: Share = 0.05
-    """Share of the completions of one step that may stay unscored; above it the run saves a checkpoint, shows a table
-    of reasons and stops."""
-    rewards: dict[str, Annotated[RewardSpec | None, BeforeValidator(_as_reward_mapping)]] = Field(default_factory=dict)
-    """Changes by name: a number is a weight, `null` drops the reward, a mapping sets the fields it names."""
-    correct: str | None = None
-    """The reward that decides whether a completion is correct; left out, the preset's."""
-    cap_wrong: bool | None = None
-    """A wrong completion never totals as much as the least a right one can; left out, the preset's."""
 
 
 class SftStage(TrainingStage):
@@ -229,8 +140,9 @@ class RlStage(TrainingStage):
     """Options of the estimator."""
     placement: Literal["span_end", "spread", "terminal"] = "span_end"
     """Where a span's credit lands: on its last token, evenly over its tokens, or at the end of the completion."""
-    scale: Literal["none", "group", "batch"] = "none"
-    """Divide advantages by the standard deviation of the totals of the group or of the batch (both biased), or not."""
+    scale: Literal["none", "group", "batch", "domain"] = "none"
+    """Divide advantages by the standard deviation of the totals of the group, of the batch, or of the batch's
+    part of the same domain (all biased), or not."""
     steps: Positive = 100
     """Optimizer steps; with `minibatches` or `trainer.num_iterations`, several for each batch that is sampled."""
     prompts: Positive = 16
@@ -343,15 +255,40 @@ class Recipe(Section):
     """Plugins that must be installed, as requirements: `honewise-text-to-sql>=0.1,<0.2`."""
     runs_dir: str = "runs"
     """Folder of all runs, relative to the working directory."""
-    domain: DomainSpec
-    """What is trained for."""
+    domain: DomainSpec | None = None
+    """What is trained for. Exactly one of `domain` and `domains`."""
+    domains: Annotated[dict[Name, PartSpec], Field(min_length=1)] | None = None
+    """Several domains in one run, by names of your own, each with its own data and rubric."""
     data: DataSection = Field(default_factory=DataSection)
-    """Training and held-out tasks; left out, the domain's own samples."""
+    """Training and held-out tasks; left out, the domain's own samples. With `domains`, each has its own."""
     policy: PolicySpec
     """The model."""
     rubric: RubricSpec = Field(default_factory=RubricSpec)
-    """What a completion is worth."""
+    """What a completion is worth. With `domains`, each has its own, and `max_unscored` alone stands here."""
     judge: JudgeSpec | None = None
     """Who is asked by rewards that need a judge; left out, these are left out of the rubric."""
     stages: Annotated[dict[Name, Stage], Field(min_length=1)]
     """What is done, in this order. A stage's kind is its name, or its key `stage`."""
+
+    @property
+    def uses(self) -> str:
+        """The domains' names, for people."""
+        if self.domains is None:
+            return next(iter(self.works.values())).use
+        return ", ".join(name if name == work.use else f"{name} ({work.use})" for name, work in self.works.items())
+
+    @property
+    def mixture(self) -> Mapping[str, float] | None:
+        """Each domain's weight; None where there is but one domain."""
+        return None if self.domains is None else {name: part.weight for name, part in self.domains.items()}
+
+    @property
+    def works(self) -> Mapping[str, Work]:
+        """Each domain by its name in the recipe; the name of an only one is empty."""
+        if self.domains is not None:
+            return {
+                name: Work(part.use, part.options, part.data, part.rubric, part.weight)
+                for name, part in self.domains.items()
+            }
+        assert self.domain is not None, "the recipe was checked"
+        return {"": Work(self.domain.use, self.domain.options, self.data, self.rubric)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -17,6 +18,7 @@ __all__ = [
     "Share",
     "TrainingStage",
     "as_seconds",
+    "works_of",
 ]
 
 BASE = "base"
@@ -88,3 +90,17 @@ def as_seconds(value: Any) -> Any:
     if isinstance(value, str) and not value.startswith("as "):
         raise ValueError("must be a number of seconds, or 'as STAGE'")
     return value
+
+
+def works_of(raw: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+    """Of a recipe as read: each domain's name, the start of its paths, and what holds its `data` and `rubric`.
+
+    An only domain has the empty name, and the recipe itself; what is no mapping is passed over.
+    """
+    several = raw.get("domains")
+    if not isinstance(several, Mapping):
+        yield "", "", raw
+        return
+    for name, part in several.items():
+        if isinstance(part, Mapping):
+            yield str(name), f"domains.{name}.", part

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from honewise.runs.rows import StoredRollout
 from honewise.runs.store import Store
+from honewise.runs.summary import is_of_domain
 
 __all__ = ["Chart", "Series", "chart", "stage_series"]
 
@@ -51,6 +52,8 @@ _KNOWN = {
     "judge/calls": "questions that the judge answered, cached ones not counted",
     "judge/cost": "what they cost, by the recipe's prices",
 }
+
+_BY_DOMAIN = {"total": _KNOWN["total"], "correct": _KNOWN["accuracy"], "tokens": _KNOWN["tokens"]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,13 +101,26 @@ def stage_series(store: Store, stage: str, rollouts: Sequence[StoredRollout]) ->
         for name, value in numbers.items():
             if math.isfinite(value):
                 logged.setdefault(name, []).append((step, value))
-    order = [*(name for name in _FIRST if name in logged), *sorted(set(logged) - set(_FIRST))]
+    ours = [name for name in sorted(logged) if _of_domain(name)]
+    order = [*(name for name in _FIRST if name in logged), *ours, *sorted(set(logged) - {*_FIRST, *ours})]
     made += [
-        Series(name, tuple(logged[name]), _KNOWN.get(name, ""), folded=name not in _FIRST)
+        Series(name, tuple(logged[name]), _explained(name), folded=not (name in _FIRST or _of_domain(name)))
         for name in order
         if name not in taken
     ]
     return [series for series in made if len(series.points) > 1]
+
+
+def _of_domain(name: str) -> bool:
+    """Whether a number of one of several domains is shown at once."""
+    return is_of_domain(name) and name.rpartition("/")[2] in _BY_DOMAIN
+
+
+def _explained(name: str) -> str:
+    if not _of_domain(name):
+        return _KNOWN.get(name, "")
+    _, domain, key = name.split("/")
+    return f"{domain}: {_BY_DOMAIN[key]}"
 
 
 def _of_rollouts(rollouts: Sequence[StoredRollout]) -> Iterator[Series]:

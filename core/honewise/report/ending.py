@@ -66,7 +66,11 @@ class Known:
 
 def known(run: Run, host: PluginHost | None = None) -> Known:
     """Ask the run's domain; where it cannot be opened here, little is known, and that is said."""
-    host, spec, rubric = host or get_host(), run.recipe.domain, run.recipe.rubric
+    host, works = host or get_host(), run.recipe.works
+    if run.recipe.domains is not None:
+        return _known_of_several(run, host)
+    spec = works[""]
+    rubric = spec.rubric
     scored = {name for row in run.store.rollouts(limit=1) for name in row.scored.rewards}
     try:
         domain = host.domain(spec.use, **spec.options)
@@ -82,3 +86,19 @@ def known(run: Run, host: PluginHost | None = None) -> Known:
     if not judges and run.store.judge_spent().calls:
         notes = ("a judge was asked, and the domain's rewards do not ask one: name it by --judge-reward NAME",)
     return Known(tuple(judges), decides if decides in scored else None, notes)
+
+
+def _known_of_several(run: Run, host: PluginHost) -> Known:
+    """Of each domain its judged rewards; none of their rewards decides for all what is correct."""
+    scored = set(run.store.glance().rewards)
+    judges: list[str] = []
+    notes = ["each domain has a reward of its own that decides what is correct: name one by --verifier NAME"]
+    for name, work in run.recipe.works.items():
+        try:
+            own = {f"{name}/{reward.name}": reward for reward in host.domain(work.use, **work.options).rewards}
+            own.update({f"{name}/{other}": host.rewards.get(other) for other in host.rewards})
+        except Exception as error:
+            notes.append(f"{work.use} cannot be opened here ({error}): name what a judge gives by --judge-reward NAME")
+            continue
+        judges += [each for each in sorted(scored) if each in own and "judge" in own[each].arguments]
+    return Known(tuple(judges), None, tuple(notes))

@@ -16,6 +16,7 @@ from honewise.runs import manifest
 from honewise.runs.preferences import held_out, pair_counts
 from honewise.runs.rows import StoredRollout
 from honewise.runs.run import Run
+from honewise.runs.summary import domains
 
 from .curves import HEIGHT, WIDTH, Series, chart, stage_series
 from .numbers import Measurement, headlines, latencies, measurements, unscored_reasons
@@ -101,6 +102,7 @@ def _evaluations(run: Run, measured: Mapping[int, Sequence[StoredRollout]]) -> l
                 "rows": rows,
                 "rewards": [name for name in names if name.startswith("reward/")],
                 "metrics": [name for name in names if name.startswith("metric/")],
+                "domains": domains(run.store, state.stage),
                 "comparisons": run.store.comparisons(state.stage),
                 "plot": _plot(rows),
             }

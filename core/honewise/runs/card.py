@@ -7,10 +7,10 @@ from itertools import groupby
 from typing import Any
 
 from . import manifest
-from .disclosure import Field, fields, judge_name, policy_name
+from .disclosure import Field, dropped_rewards, fields, judge_name, policy_name
 from .preferences import sentences
 from .run import Run
-from .summary import comparisons, results
+from .summary import comparisons, domains, results
 
 __all__ = ["NOT_DONE", "write"]
 
@@ -27,7 +27,8 @@ def _lines(run: Run) -> Iterator[str]:
     yield f"# {run.name}"
     yield ""
     policy, device = policy_name(recipe.policy), facts.get("device")
-    yield f"Domain `{recipe.domain.use}`, policy {policy}, seed {recipe.seed}, on {device}."
+    uses = ", ".join(f"`{name}` ({work.use})" if name else f"`{work.use}`" for name, work in recipe.works.items())
+    yield f"{'Domains' if recipe.domains else 'Domain'} {uses}, policy {policy}, seed {recipe.seed}, on {device}."
     for part, found in facts.get("data", {}).items():
         yield f"- {part}: {found['tasks']} tasks from {found['source']} (read as {found['format']})"
     yield ""
@@ -86,9 +87,9 @@ def _panel(goes: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 def _tables(run: Run, stage: str) -> Iterator[str]:
     table = results(run.store, stage)
     yield from ["", f"## {stage}", "", *_markdown(table.columns, table.rows)]
-    pairs = comparisons(run.store, stage)
-    if pairs.rows:
-        yield from ["", *_markdown(pairs.columns, pairs.rows)]
+    for more in (domains(run.store, stage), comparisons(run.store, stage)):
+        if more.rows:
+            yield from ["", *_markdown(more.columns, more.rows)]
 
 
 def _missing(run: Run) -> Iterator[str]:
@@ -104,7 +105,7 @@ def _missing(run: Run) -> Iterator[str]:
         scored, count = evaluation.settings.get("scored"), evaluation.settings.get("completions")
         if scored != count:
             yield f"- {evaluation.name}: {scored} of {count} completions could be scored; means are over those."
-    dropped = [name for name, spec in recipe.rubric.rewards.items() if spec is None]
+    dropped = dropped_rewards(recipe)
     if dropped:
         yield f"- Rewards dropped by the recipe: {', '.join(dropped)}."
 

@@ -11,13 +11,13 @@ from pathlib import PurePath
 from typing import Any
 
 from honewise.recipes.judging import JudgeSpec, MemberSpec
-from honewise.recipes.schema import PolicySpec
+from honewise.recipes.schema import PolicySpec, Recipe
 
 from . import kept, manifest
 from .glances import Glance
 from .run import Run
 
-__all__ = ["Field", "fields", "judge_name", "policy_name"]
+__all__ = ["Field", "dropped_rewards", "fields", "judge_name", "policy_name"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,23 +76,36 @@ def _data(facts: Mapping[str, Any], seen: Glance) -> Iterator[Field]:
 
 
 def _feedback(run: Run, seen: Glance) -> Iterator[Field]:
-    part, spec = "Feedback", run.recipe.rubric
+    part, works = "Feedback", run.recipe.works
     kind = (
         "an AI judge and rewards that are computed" if seen.asked else "rewards that are computed; no judge was asked"
     )
     yield Field(part, "type", kind if seen.completions else "", "no completion was scored")
     weights = ", ".join(f"{name} x {weight:g}" for name, weight in seen.rewards.items())
-    yield Field(
-        part, "rewards and weights", weights and f"{weights} (preset {spec.preset or 'of the domain, its first'})"
+    presets = ", ".join(
+        f"{name}: {work.rubric.preset or 'its first'}" if name else work.rubric.preset or "of the domain, its first"
+        for name, work in works.items()
     )
+    yield Field(part, "rewards and weights", weights and f"{weights} (preset {presets})")
     share = f"{seen.unscored} of {seen.completions} completions" if seen.completions else ""
     yield Field(part, "without a score", share)
-    dropped = [name for name, each in spec.rewards.items() if each is None]
+    dropped = dropped_rewards(run.recipe)
     if dropped:
         yield Field(part, "dropped by the recipe", ", ".join(dropped))
-    how = f"honewise audit rewards {run.recipe.domain.use} --run {run.name}"
+    uses = dict.fromkeys(work.use for work in works.values())
+    how = "; ".join(f"honewise audit rewards {use} --run {run.name}" for use in uses)
     audits = kept.kept(run.path, "rewards")
     yield Field(part, "audit of the rewards", "; ".join(map(_rewards_audited, audits)), how)
+
+
+def dropped_rewards(recipe: Recipe) -> list[str]:
+    """Rewards of the presets that the recipe leaves out."""
+    return [
+        f"{domain}/{name}" if domain else name
+        for domain, work in recipe.works.items()
+        for name, each in work.rubric.rewards.items()
+        if each is None
+    ]
 
 
 def _rewards_audited(found: Mapping[str, Any]) -> str:

@@ -34,8 +34,12 @@ class Glance:
     shared_tasks: int
     """Of these, how many are both."""
     rewards: Mapping[str, float]
-    """Of the newest completion: reward to its weight."""
+    """Of the newest completions: reward to its weight. Those of several domains have different ones."""
     asked: tuple[Asked, ...]
+
+
+_NEWEST = 200
+"""Completions that are looked at for the rewards of a run."""
 
 
 def sampled(db: sqlite3.Connection, stage: str) -> dict[int, int]:
@@ -56,7 +60,8 @@ def glance(db: sqlite3.Connection) -> Glance:
         " (SELECT max(evaluation IS NULL) AS trained, max(evaluation IS NOT NULL) AS evaluated FROM rollouts"
         " GROUP BY task)"
     ).fetchone()
-    rewards = dict(db.execute("SELECT reward, weight FROM scores WHERE rollout = ? ", (newest,)))
+    last = "SELECT reward, weight FROM scores WHERE rollout > ? ORDER BY rollout"
+    rewards = dict(db.execute(last, ((newest or 0) - _NEWEST,)))
     asked: list[Asked] = []
     if has_table(db):
         found = db.execute(

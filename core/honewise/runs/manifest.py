@@ -45,7 +45,11 @@ def describe(recipe: Recipe) -> dict[str, Any]:
         "name": recipe.name,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "seed": recipe.seed,
-        "domain": recipe.domain.use,
+        **(
+            {"domain": recipe.works[""].use}
+            if recipe.domains is None
+            else {"domains": {name: work.use for name, work in recipe.works.items()}}
+        ),
         "versions": {
             "python": platform.python_version(),
             "honewise": _version("honewise"),

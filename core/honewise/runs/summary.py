@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from .store import Store
 
-__all__ = ["Table", "comparisons", "results"]
+__all__ = ["Table", "comparisons", "domains", "is_of_domain", "results"]
 
 _COLUMNS = {"correct": "accuracy", "any_correct": "any correct"}
 
@@ -35,12 +35,36 @@ def results(store: Store, stage: str) -> Table:
     return Table(columns, rows)
 
 
+def domains(store: Store, stage: str) -> Table:
+    """One row for each policy, way of sampling and domain; none where there is but one domain."""
+    found = store.evaluations(stage)
+    keys = [name.removeprefix("domain/").split("/") for each in found for name in each.metrics if is_of_domain(name)]
+    wanted = [key for key in ("correct", "any_correct", "total", "tokens") if any(key == each for _, each in keys)]
+    rows = []
+    for each in found:
+        for domain in dict.fromkeys(domain for domain, _ in keys):
+            numbers = {key: each.metrics.get(f"domain/{domain}/{key}") for key in wanted}
+            if each.settings.get("samples") == 1:
+                numbers["any_correct"] = None
+            rows.append((each.name, domain, *(_number(key, numbers[key]) for key in wanted)))
+    return Table(("held-out", "domain", *(_COLUMNS.get(key, key) for key in wanted)), rows)
+
+
+def is_of_domain(metric: str) -> bool:
+    """Whether a number is that of one of several domains: ``domain/NAME/...``."""
+    return metric.startswith("domain/") and metric.count("/") == 2
+
+
 def comparisons(store: Store, stage: str) -> Table:
-    """Differences in what share is correct, in points, with their 95 % intervals."""
+    """Differences in what share is correct, in points, with their 95 % intervals; of several domains, those of each,
+    too."""
     rows: list[tuple[str, ...]] = [
-        (f"{pair.one} - {pair.other}", f"{_points(pair.difference)} [{_points(pair.low)}, {_points(pair.high)}]")
+        (
+            f"{pair.one} - {pair.other}" + (f", {pair.metric.split('/')[1]}" if is_of_domain(pair.metric) else ""),
+            f"{_points(pair.difference)} [{_points(pair.low)}, {_points(pair.high)}]",
+        )
         for pair in store.comparisons(stage)
-        if pair.metric == "correct"
+        if pair.metric == "correct" or (is_of_domain(pair.metric) and pair.metric.endswith("/correct"))
     ]
     return Table(("difference", "points of accuracy [95 %]"), rows)
 

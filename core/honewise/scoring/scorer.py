@@ -50,6 +50,7 @@ class Scorer:
         host: where plugins are registered; None: that of this process.
         progress: told what is being done and what is left out.
         seed: from it, the task and the text follows the state of ``random`` that a reward sees.
+        loop: where judges are awaited; None: one of its own. Several scorers with one judge share one.
 
     What cannot be sent to a worker (a lambda, a function of a notebook, a plugin registered in this process, a
     reward of cost ``device``) runs in this process. Scores depend neither on the number of workers nor on the order of
@@ -71,6 +72,7 @@ class Scorer:
         host: PluginHost | None = None,
         progress: Progress | None = None,
         seed: int = 0,
+        loop: Loop | None = None,
     ) -> None:
         self._host = host or get_host()
         self._name = domain if isinstance(domain, str) else None
@@ -87,7 +89,7 @@ class Scorer:
         self._count = cores() if workers is None else workers
         self._pool: Pool | None = None
         self._judge = judge
-        self._loop = Loop(judge)
+        self._loop = loop or Loop(judge)
         self._phases: list[Phase] = []
         self._tallies = {name: Tally() for name in self.rubric.terms}
         self._closed = False

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from honewise.contracts import Scored, Task
 from honewise.metrics import paired_bootstrap
+from honewise.recipes.domains import PartRubricSpec
 from honewise.recipes.schema import DpoStage, Recipe, RlStage, SftStage
 from honewise.runs.rows import Evaluation, to_json
 from honewise.runs.run import Run
@@ -103,7 +104,7 @@ def compare(runs: Sequence[Run]) -> Comparison:
     """Every evaluation of the runs, in their order."""
     names = _names(runs)
     measured = [measurement for run, name in zip(runs, names, strict=True) for measurement in _measurements(run, name)]
-    same_rubric = all(run.recipe.rubric == runs[0].recipe.rubric for run in runs)
+    same_rubric = all(_rubrics(run) == _rubrics(runs[0]) for run in runs)
     gains = [
         gain
         for one in measured
@@ -115,6 +116,10 @@ def compare(runs: Sequence[Run]) -> Comparison:
     return Comparison(
         measured, gains, list(_between(runs, names, measured, same_rubric)), _notes(runs, names, measured)
     )
+
+
+def _rubrics(run: Run) -> dict[str, PartRubricSpec]:
+    return {name: work.rubric for name, work in run.recipe.works.items()}
 
 
 def _names(runs: Sequence[Run]) -> list[str]:
@@ -206,7 +211,7 @@ def _notes(runs: Sequence[Run], names: Sequence[str], measured: Sequence[Measure
     for role, words in BASELINES.items():
         if not any(each.role == role and not each.learnt for each in measured):
             notes.append(f"not measured in any of these runs: {words}")
-    if any(run.recipe.rubric != runs[0].recipe.rubric for run in runs):
+    if any(_rubrics(run) != _rubrics(runs[0]) for run in runs):
         notes.append("the rubrics differ, so totals are compared within a run only")
     tasks = [
         {task for each in measured if each.run == name for metric in METRICS for task in each.values[metric]}

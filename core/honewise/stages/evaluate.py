@@ -13,7 +13,7 @@ from honewise.runs.run import StageContext
 from honewise.runs.store import Store
 
 from .judging import lent
-from .measure import Measured, Sampling, best_of, measure, per_task
+from .measure import Measured, Sampling, best_of, domains_of, measure, per_task
 from .workbench import Workbench
 
 __all__ = ["run_evaluate"]
@@ -52,7 +52,7 @@ def run_evaluate(bench: Workbench, stage: EvaluateStage, ctx: StageContext) -> N
         if todo:
             _measure(bench, ctx, of, todo, tasks)
     if ctx.place.first:
-        _compare(ctx, stage, settings)
+        _compare(ctx, stage, settings, domains_of(bench.materials.domain))
 
 
 def _measure(bench: Workbench, ctx: StageContext, of: str, todo: Sequence[_Setting], tasks: Sequence[Task]) -> None:
@@ -107,8 +107,9 @@ def _keep(ctx: StageContext, setting: _Setting, found: Measured, tasks: int) -> 
     ctx.store.write_eval(ctx.stage, setting.name, setting.of, settings, found.rows, found.numbers)
 
 
-def _compare(ctx: StageContext, stage: EvaluateStage, settings: Sequence[_Setting]) -> None:
-    """Each policy against the first, the named pairs, and the others against each control; like against like."""
+def _compare(ctx: StageContext, stage: EvaluateStage, settings: Sequence[_Setting], domains: Sequence[str]) -> None:
+    """Each policy against the first, the named pairs, and the others against each control; like against like. Of
+    several domains, over all their tasks, and over those of each."""
     main = [setting for setting in settings if not setting.control]
     first = main[0].of
     wanted = [[one.of, first] for one in main] + list(stage.differences)
@@ -117,7 +118,7 @@ def _compare(ctx: StageContext, stage: EvaluateStage, settings: Sequence[_Settin
     pairs += [(o, t) for t in settings if t.control for o in usual if o.of not in (first, t.of)]
     read = _Reader(ctx.store, ctx.stage)
     for one, other in pairs:
-        for metric in COMPARED:
+        for metric in (*COMPARED, *(f"domain/{name}/{metric}" for name in domains for metric in COMPARED)):
             ours, theirs = per_task(read.scored(one.name), metric), per_task(read.scored(other.name), metric)
             shared = [task for task in ours if task in theirs]
             if shared:

@@ -13,12 +13,12 @@ from honewise.metrics import metric_numbers
 from honewise.progress import Progress
 from honewise.runs.processes import Place
 from honewise.runs.rows import RolloutRow
-from honewise.scoring import Row, Scorer
+from honewise.scoring import AnyScorer, MixedDomain, Row, domain_of
 
 if TYPE_CHECKING:
     from honewise.models.policy import Policy
 
-__all__ = ["Measured", "Sampling", "best_of", "measure", "numbers_of", "per_task", "value_of"]
+__all__ = ["Measured", "Sampling", "best_of", "domains_of", "measure", "numbers_of", "per_task", "value_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class Measured:
 def measure(
     policy: Policy,
     tasks: Sequence[Task],
-    scorer: Scorer,
+    scorer: AnyScorer,
     how: Sampling,
     progress: Progress,
     what: str,
@@ -109,7 +109,7 @@ def _together(scored: Sequence[Scored], groups: Sequence[int], samples: int) -> 
     return [one for _, part in sorted(processes.gather(parts), key=lambda each: each[0]) for one in part]
 
 
-def _all_calls(scorer: Scorer) -> list[CallRecord]:
+def _all_calls(scorer: AnyScorer) -> list[CallRecord]:
     from honewise.engine import processes
 
     return processes.everyones_calls(scorer)
@@ -144,8 +144,21 @@ def numbers_of(domain: Domain, scored: Sequence[Scored]) -> dict[str, float]:
 
     ``correct``, ``total``, ``reward/NAME``; ``any_correct`` is the share of tasks with a correct completion;
     ``unscored`` the share of completions without a total, ``tokens`` and ``truncated`` means over completions;
-    ``metric/NAME`` or ``metric/NAME/KEY`` the domain's. What was never scored is left out.
+    ``metric/NAME`` or ``metric/NAME/KEY`` the domain's. What was never scored is left out. Of several domains, all but
+    the rewards and metrics, which are named after theirs, stand as ``domain/NAME/...`` for each, too.
     """
+    if not scored:
+        return {}
+    numbers = _means(scored)
+    for name, metric in domain.metrics.items():
+        numbers.update(metric_numbers(name, metric, scored))
+    for name in domains_of(domain):
+        own = _means([row for row in scored if domain_of(row.task) == name])
+        numbers |= {f"domain/{name}/{key}": value for key, value in own.items() if not key.startswith("reward/")}
+    return numbers
+
+
+def _means(scored: Sequence[Scored]) -> dict[str, float]:
     if not scored:
         return {}
     names = [
@@ -168,13 +181,21 @@ def numbers_of(domain: Domain, scored: Sequence[Scored]) -> dict[str, float]:
     numbers["unscored"] = sum(row.total is None for row in scored) / count
     numbers["tokens"] = sum(row.completion.tokens for row in scored) / count
     numbers["truncated"] = sum(row.completion.truncated for row in scored) / count
-    for name, metric in domain.metrics.items():
-        numbers.update(metric_numbers(name, metric, scored))
     return numbers
 
 
+def domains_of(domain: Domain) -> tuple[str, ...]:
+    """The names of several domains; none where there is but one."""
+    return tuple(domain.parts) if isinstance(domain, MixedDomain) else ()
+
+
 def value_of(row: Scored, name: str) -> float | None:
-    """``correct``, ``total`` or ``reward/NAME`` of one completion; None where it is not known."""
+    """``correct``, ``total`` or ``reward/NAME`` of one completion; None where it is not known, and for
+    ``domain/NAME/...`` where it is of another domain."""
+    if name.startswith("domain/"):
+        _, domain, name = name.split("/", 2)
+        if domain_of(row.task) != domain:
+            return None
     if name == "correct":
         return None if row.correct is None else float(row.correct)
     if name == "total":

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from honewise.contracts import Completion, Reward, Score, Task, Unscored
 from honewise.errors import RunError
+from honewise.recipes.domains import Work
 from honewise.recipes.preference import RewardModelStage
 from honewise.recipes.schema import RewardSpec
 from honewise.runs.run import Run
@@ -16,7 +17,7 @@ from honewise.runs.run import Run
 if TYPE_CHECKING:
     from honewise.engine.reward_scoring import RewardModel
 
-__all__ = ["MODEL_FOLDER", "ModelReward", "model_rewards"]
+__all__ = ["MODEL_FOLDER", "ModelReward", "model_rewards", "models_of"]
 
 MODEL_FOLDER = "model"
 """What a stage's model is called, below the stage's folder."""
@@ -68,3 +69,12 @@ class ModelReward:
 def model_rewards(specs: Mapping[str, RewardSpec | None], stages: Mapping[str, Any]) -> dict[str, ModelReward]:
     """The rubric's rewards that are models, by name; ``stages`` are those of the recipe."""
     return {name: ModelReward(name, spec, stages) for name, spec in specs.items() if spec is not None and spec.model}
+
+
+def models_of(works: Mapping[str, Work], stages: Mapping[str, Any]) -> dict[str, ModelReward]:
+    """Those of every domain of a recipe, as ``DOMAIN/NAME`` where it has several."""
+    return {
+        f"{name}/{reward}" if name else reward: model
+        for name, work in works.items()
+        for reward, model in model_rewards(work.rubric.rewards, stages).items()
+    }

@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Any
 from honewise.contracts import Task
 from honewise.errors import RunError, UserError, near
 from honewise.recipes.preference import Drawing, PairsStage, Rules, SourceSpec
-from honewise.runs.manifest import hash_templates
 from honewise.runs.run import StageContext
 from honewise.scoring.pairs import Candidate, Found, Pair, PairRule, candidate, make_pairs, prompt_key
 from honewise.scoring.preferences import Preferences, read_pairs, read_preferences, write_pairs
 
 from .judging import lent
-from .workbench import Workbench, rl_tasks
+from .workbench import Workbench, rl_tasks, template_hashes
 
 if TYPE_CHECKING:
     from honewise.engine.collecting import Draw
@@ -110,8 +109,7 @@ def provenance_of(bench: Workbench) -> dict[str, Any]:
     )
     if not judged:
         return {}
-    package = materials.host.package_of(materials.recipe.domain.use)
-    return {"templates": hash_templates(materials.domain, package)}
+    return {"templates": template_hashes(materials)}
 
 
 def _add(

@@ -24,7 +24,8 @@ from honewise.host import PluginHost, get_host
 from honewise.recipes.checks import stage_kinds
 from honewise.recipes.load import load_recipe
 from honewise.recipes.policy_gradient import with_estimator
-from honewise.recipes.schema import Recipe, RubricSpec
+from honewise.recipes.schema import PartRubricSpec, PartSpec, Recipe, RubricSpec
+from honewise.recipes.sections import works_of
 from honewise.scoring.gates import Gate
 from honewise.scoring.pairs import BY_TOTAL
 
@@ -98,11 +99,20 @@ class _Names:
 
     def check(self, raw: Mapping[str, Any]) -> Iterator[Problem]:
         yield from self._plugins(raw.get("plugins"))
-        domain = yield from self._domain(raw.get("domain"))
-        if domain is not None:
-            yield from self._formats(_mapping(raw, "data"), domain)
-            yield from self._rubric(_mapping(raw, "rubric"), domain, judged=isinstance(raw.get("judge"), Mapping))
-            yield from _compared(raw, domain)
+        there: dict[str, Mapping[str, Any]] | None = {}
+        for name, at, work in works_of(raw):
+            spec, path = (work, at[:-1]) if name else (raw.get("domain"), "domain")
+            domain = yield from self._domain(spec, path)
+            if domain is None:
+                there = None
+                continue
+            yield from self._formats(_mapping(work, "data"), domain, at)
+            judged = isinstance(raw.get("judge"), Mapping)
+            yield from self._rubric(_mapping(work, "rubric"), domain, at, judged=judged)
+            if there is not None:
+                there |= _in_rubric(_mapping(work, "rubric"), domain, f"{name}/" if name else "")
+        if there is not None:
+            yield from _compared(raw, there)
         stages = _mapping(raw, "stages")
         for name, kind in stage_kinds(stages).items():
             if kind == "rl":
@@ -113,39 +123,40 @@ class _Names:
             if isinstance(line, str):
                 yield from _told(f"plugins.{index}", partial(self.host.require, [line]))
 
-    def _domain(self, spec: Any) -> Generator[Problem, None, Domain | None]:
+    def _domain(self, spec: Any, path: str) -> Generator[Problem, None, Domain | None]:
         """Yields problems; returns the domain where it can be built."""
         if not isinstance(spec, Mapping) or not isinstance(spec.get("use"), str):
             return None
-        options = {key: value for key, value in spec.items() if key != "use"}
+        own = {"use"} if path == "domain" else set(PartSpec.model_fields)
+        options = {key: value for key, value in spec.items() if key not in own}
         try:
             self.host.domain_factory(spec["use"])
         except UserError as error:
-            yield Problem("domain.use", str(error))
+            yield Problem(f"{path}.use", str(error))
             return None
         try:
             return self.host.domain(spec["use"], **options)
         except UserError as error:
             for line in str(error).splitlines():
                 named = re.search(r"option '(\w+)'", line)
-                yield Problem(f"domain.{named[1]}" if named else "domain", line)
+                yield Problem(f"{path}.{named[1]}" if named else path, line)
         try:  # with the options left out, the names that it registers can still be checked
             return self.host.domain(spec["use"])
         except HonewiseError:
             return None
 
-    def _formats(self, data: Mapping[str, Any], domain: Domain) -> Iterator[Problem]:
+    def _formats(self, data: Mapping[str, Any], domain: Domain, at: str) -> Iterator[Problem]:
         extra = {name: self.host.formats.get(name) for name in self.host.formats}
         known = readers_of(domain, extra)
         for part in ("train", "held_out"):
             name = _mapping(data, part).get("format")
             if isinstance(name, str) and name not in known:
-                yield Problem(f"data.{part}.format", f"no format {name!r}{near(name, known)}")
+                yield Problem(f"{at}data.{part}.format", f"no format {name!r}{near(name, known)}")
 
-    def _rubric(self, rubric: Mapping[str, Any], domain: Domain, *, judged: bool) -> Iterator[Problem]:
+    def _rubric(self, rubric: Mapping[str, Any], domain: Domain, at: str, *, judged: bool) -> Iterator[Problem]:
         preset = rubric.get("preset")
         if isinstance(preset, str) and preset not in domain.rubrics:
-            yield Problem("rubric.preset", f"no preset {preset!r}{near(preset, domain.rubrics)}")
+            yield Problem(f"{at}rubric.preset", f"no preset {preset!r}{near(preset, domain.rubrics)}")
             preset = None
         chosen = preset if isinstance(preset, str) else next(iter(domain.rubrics))
         terms = domain.rubrics[chosen].terms
@@ -153,7 +164,7 @@ class _Names:
         faults = 0
         rewards = _mapping(rubric, "rewards")
         for name, spec in rewards.items():
-            for problem in self._reward(str(name), spec, known):
+            for problem in self._reward(str(name), spec, known, at):
                 faults += 1
                 yield problem
         dropped = {name for name, spec in rewards.items() if spec is None}
@@ -161,12 +172,12 @@ class _Names:
         usable = (set(terms) | set(rewards)) - dropped
         if isinstance(correct, str) and correct not in usable:
             faults += 1
-            yield Problem("rubric.correct", f"no reward {correct!r} in the rubric{near(correct, usable)}")
+            yield Problem(f"{at}rubric.correct", f"no reward {correct!r} in the rubric{near(correct, usable)}")
         if not faults:
-            yield from self._applied(rubric, domain, judged=judged)
+            yield from self._applied(rubric, domain, at, judged=judged)
 
-    def _reward(self, name: str, spec: Any, known: set[str]) -> Iterator[Problem]:
-        path = f"rubric.rewards.{name}"
+    def _reward(self, name: str, spec: Any, known: set[str], at: str) -> Iterator[Problem]:
+        path = f"{at}rubric.rewards.{name}"
         for key in ("fn", "model"):
             if isinstance(spec, Mapping) and spec.get(key) is not None:
                 if name in known:
@@ -181,16 +192,16 @@ class _Names:
         if name == "judged" and isinstance(template, str):
             yield from _told(f"{path}.options.template", partial(self.host.judge, template))
 
-    def _applied(self, rubric: Mapping[str, Any], domain: Domain, *, judged: bool) -> Iterator[Problem]:
+    def _applied(self, rubric: Mapping[str, Any], domain: Domain, at: str, *, judged: bool) -> Iterator[Problem]:
         """What the rubric as a whole refuses: gates on dropped rewards, rings of gates, missing options."""
         try:
-            spec = RubricSpec.model_validate(dict(rubric))
+            spec = (PartRubricSpec if at else RubricSpec).model_validate(dict(rubric))
         except ValidationError:
             return  # the schema tells these
         judge = _nobody if judged else None
         models = {name: model.reward for name, model in model_rewards(spec.rewards, {}).items()}
         yield from _told(
-            "rubric", lambda: make_scorer(domain, {}, spec, host=self.host, judge=judge, models=models).close()
+            f"{at}rubric", lambda: make_scorer(domain, {}, spec, host=self.host, judge=judge, models=models).close()
         )
 
     def _estimator(self, stage: Mapping[str, Any], path: str) -> Iterator[Problem]:
@@ -208,12 +219,19 @@ class _Names:
                 yield from _told(f"{path}.estimator_options", partial(estimator.check, options))
 
 
-def _compared(raw: Mapping[str, Any], domain: Domain) -> Iterator[Problem]:
-    """Rewards that stages name to compare completions by: they must be in the rubric, and a model trained before."""
-    rubric = _mapping(raw, "rubric")
+def _in_rubric(rubric: Mapping[str, Any], domain: Domain, prefix: str) -> dict[str, Mapping[str, Any]]:
+    """Every reward that a rubric as read has, with what the recipe says of it."""
     preset, changes = rubric.get("preset"), _mapping(rubric, "rewards")
     chosen = preset if isinstance(preset, str) and preset in domain.rubrics else next(iter(domain.rubrics))
-    there = {*domain.rubrics[chosen].terms, *changes} - {name for name, spec in changes.items() if spec is None}
+    names = {*domain.rubrics[chosen].terms, *changes} - {name for name, spec in changes.items() if spec is None}
+    return {f"{prefix}{name}": _mapping(changes, name) for name in names}
+
+
+def _compared(raw: Mapping[str, Any], there: Mapping[str, Mapping[str, Any]]) -> Iterator[Problem]:
+    """Rewards that stages name to compare completions by: they must be in the rubric, and a model trained before.
+
+    ``there`` are those of all domains.
+    """
     stages = _mapping(raw, "stages")
     kinds = stage_kinds(stages)
     for name, kind in kinds.items():
@@ -224,17 +242,14 @@ def _compared(raw: Mapping[str, Any], domain: Domain) -> Iterator[Problem]:
         for index, control in enumerate(controls if isinstance(controls, list) else []):
             places.append((control, f"stages.{name}.controls.{index}"))
         order = list(stages)
-        later = {
-            reward for reward, spec in changes.items()
-            if isinstance(spec, Mapping) and spec.get("model") in order[order.index(name) :]
-        }  # fmt: skip
+        later = {reward for reward, spec in there.items() if spec.get("model") in order[order.index(name) :]}
         elsewhere = {
-            reward for reward, spec in changes.items()
-            if isinstance(spec, Mapping) and isinstance(spec.get("stages"), list) and name not in spec["stages"]
+            reward for reward, spec in there.items()
+            if isinstance(spec.get("stages"), list) and name not in spec["stages"]
         }  # fmt: skip
         for node, path in places:
             if isinstance(node, Mapping):
-                yield from _named_rewards(node, path, there, later, elsewhere)
+                yield from _named_rewards(node, path, set(there), later, elsewhere)
 
 
 def _named_rewards(
@@ -254,7 +269,7 @@ def _named_rewards(
         elif reward in later:
             yield Problem(f"{path}.{key}", f"the model of {reward!r} is trained later")
         elif reward in elsewhere:
-            yield Problem(f"{path}.{key}", f"{reward!r} is for other stages (rubric.rewards.{reward}.stages)")
+            yield Problem(f"{path}.{key}", f"{reward!r} is for other stages (its stages in rubric.rewards)")
 
 
 async def _nobody(template: JudgeTemplate, /, *, images: Sequence[str] = (), **slots: str | Sequence[str]) -> Verdict:

@@ -76,7 +76,7 @@ def revised(bench: Workbench, stage: str) -> list[tuple[str, str]]:
 
 
 def _principles(bench: Workbench, stage: ReviseStage) -> Constitution:
-    domain = bench.recipe.domain.use
+    domain = bench.recipe.works[""].use
     return load_constitution(stage.constitution).fitting(use="critique", domain=domain, locale=stage.locale)
 
 

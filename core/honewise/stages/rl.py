@@ -27,7 +27,8 @@ def check_rl_stage(bench: Workbench, stage: RlStage, ctx: StageContext) -> None:
     from honewise.engine.rl import check_rl
 
     materials = bench.materials
-    check_rl(ctx, stage, rl_tasks(materials), materials.scorer, materials.host.estimator(stage.estimator))
+    estimator, mixture = materials.host.estimator(stage.estimator), bench.recipe.mixture
+    check_rl(ctx, stage, rl_tasks(materials), materials.scorer, estimator, mixture)
 
 
 def run_rl(bench: Workbench, stage: RlStage, ctx: StageContext) -> None:
@@ -42,8 +43,9 @@ def run_rl(bench: Workbench, stage: RlStage, ctx: StageContext) -> None:
     look = _look(bench, stage, ctx, policy)
     with lent(bench.judge, policy):
         trained = train_rl(
-            ctx, stage, policy, tasks, bench.scorer, estimator, max_unscored=limit, critic_start=start, look=look
-        )
+            ctx, stage, policy, tasks, bench.scorer, estimator, max_unscored=limit, critic_start=start, look=look,
+            mixture=bench.recipe.mixture,
+        )  # fmt: skip
     bench.keep_policy(policy, ctx.stage)
     bench.note_stage(ctx, reference=trained.reference)
 

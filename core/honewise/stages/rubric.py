@@ -9,11 +9,14 @@ from honewise.contracts import Domain, Judge, Reward, Scored
 from honewise.errors import UserError
 from honewise.host import PluginHost
 from honewise.progress import Progress, Silent
-from honewise.recipes.schema import RubricSpec
-from honewise.scoring import Row, Scorer, apply_rubric_spec, reasons, reward_files
+from honewise.recipes.domains import PartRubricSpec
+from honewise.recipes.schema import Recipe
+from honewise.scoring import AnyScorer, MixedScorer, Row, Scorer, apply_rubric_spec, reasons, reward_files
+from honewise.scoring.loop import Loop
 from honewise.scoring.scorer import chosen
+from honewise.scoring.surroundings import cores
 
-__all__ = ["MOST_REASONS", "make_scorer"]
+__all__ = ["MOST_REASONS", "make_scorer", "recipe_scorer"]
 
 MOST_REASONS = 20
 """Lines said about what is unscored, in one run."""
@@ -22,7 +25,7 @@ MOST_REASONS = 20
 def make_scorer(
     use: str | Domain,
     options: Mapping[str, Any],
-    spec: RubricSpec,
+    spec: PartRubricSpec,
     *,
     host: PluginHost,
     judge: Judge | None = None,
@@ -30,6 +33,8 @@ def make_scorer(
     seed: int = 0,
     models: Mapping[str, Reward] | None = None,
     without: Collection[str] = (),
+    loop: Loop | None = None,
+    workers: int | None = None,
 ) -> Scorer:
     """A scorer by the recipe's rubric, its workers not yet started. ``models`` are the rubric's rewards that are
     models; ``without`` leaves some rewards out. Raises ``UserError`` on what does not fit."""
@@ -54,7 +59,47 @@ def make_scorer(
         host=host,
         progress=notes,
         seed=seed,
+        loop=loop,
+        workers=workers,
     )
+
+
+def recipe_scorer(
+    recipe: Recipe,
+    *,
+    host: PluginHost,
+    judge: Judge | None = None,
+    progress: Progress | None = None,
+    models: Mapping[str, Reward] | None = None,
+    without: Collection[str] = (),
+) -> AnyScorer:
+    """The scorer of a run. Where it has several domains, ``models`` and ``without`` say ``DOMAIN/NAME``; cores are
+    shared out to their workers. Raises ``UserError`` on what does not fit."""
+    works = recipe.works
+    if recipe.domains is None:
+        work = works[""]
+        return make_scorer(
+            work.use, work.options, work.rubric, host=host, judge=judge, progress=progress, seed=recipe.seed,
+            models=models, without=without,
+        )  # fmt: skip
+    loop, workers = Loop(judge), max(1, -(-cores() // len(works)))
+    made: dict[str, Scorer] = {}
+    for name, work in works.items():
+        try:
+            made[name] = make_scorer(
+                work.use, work.options, work.rubric, host=host, judge=judge, progress=progress, seed=recipe.seed,
+                models=_of(name, models or {}), without=list(_of(name, dict.fromkeys(without))), loop=loop,
+                workers=workers,
+            )  # fmt: skip
+        except UserError as error:
+            raise UserError(f"domains.{name}: {error}") from error
+    return MixedScorer(made)
+
+
+def _of(domain: str, named: Mapping[str, Any]) -> dict[str, Any]:
+    """What is of one domain, by its own names."""
+    parts = {name.partition("/")[::2]: value for name, value in named.items()}
+    return {own: value for (owner, own), value in parts.items() if owner == domain}
 
 
 class _Notes(Silent):

@@ -37,7 +37,7 @@ from .reward_model import check_reward_model_stage, run_reward_model
 from .rl import check_rl_stage, run_rl
 from .scale import scale_problems
 from .sft import check_sft_stage, run_sft
-from .workbench import Materials, Workbench, prepare
+from .workbench import Materials, Workbench, prepare, template_hashes
 
 __all__ = ["execute", "resolve", "run_recipe"]
 
@@ -216,7 +216,6 @@ def _free() -> None:
 
 
 def _facts(materials: Materials) -> dict[str, Any]:
-    package = materials.host.package_of(materials.recipe.domain.use)
     return {
         "data": {
             part: {
@@ -227,7 +226,7 @@ def _facts(materials: Materials) -> dict[str, Any]:
             }
             for part, tasks in (("train", materials.train), ("held_out", materials.held_out))
         },
-        "templates": manifest.hash_templates(materials.domain, package),
+        "templates": template_hashes(materials),
     }
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import shutil
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -10,14 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from honewise.contracts import Domain, Scored, Task
-from honewise.data import TaskSet, load_tasks
+from honewise.data import TaskSet
 from honewise.errors import Problem, RecipeError, UserError
 from honewise.host import PluginHost, get_host
 from honewise.judges import Panel, TemplateJudge
 from honewise.progress import Progress, Silent
 from honewise.recipes.schema import (
     BASE,
-    DataSpec,
     DpoStage,
     EvaluateStage,
     PairsStage,
@@ -31,16 +29,18 @@ from honewise.recipes.sections import TrainingStage
 from honewise.runs import manifest
 from honewise.runs.processes import Place
 from honewise.runs.run import Run, StageContext, stage_seed
-from honewise.scoring import Scorer
+from honewise.scoring import AnyScorer, MixedDomain, domain_of
+from honewise.scoring.mixed import mix_domains
 
 from .judging import make_judge, ready
-from .model_rewards import MODEL_FOLDER, ModelReward, model_rewards
-from .rubric import make_scorer
+from .model_rewards import MODEL_FOLDER, ModelReward, models_of
+from .rubric import recipe_scorer
+from .tasks import read_tasks
 
 if TYPE_CHECKING:
     from honewise.models.policy import Policy
 
-__all__ = ["Materials", "Workbench", "demonstrations", "prepare", "rl_tasks"]
+__all__ = ["Materials", "Workbench", "demonstrations", "prepare", "rl_tasks", "template_hashes"]
 
 DEFAULT_NEW_TOKENS = 256
 """Longest completion where no stage before says another."""
@@ -53,7 +53,8 @@ class Materials:
     recipe: Recipe
     host: PluginHost
     domain: Domain
-    scorer: Scorer
+    """Of a run of several, all of them as one."""
+    scorer: AnyScorer
     """By the whole rubric; not yet started."""
     train: TaskSet
     held_out: TaskSet
@@ -66,39 +67,40 @@ class Materials:
         names = list(self.recipe.stages)
         before = names[: names.index(stage)]
         early = {name for name, model in self.models.items() if model.stage is not None and model.stage not in before}
-        specs = self.recipe.rubric.rewards.items()
-        return frozenset(early | {name for name, spec in specs if spec and spec.stages and stage not in spec.stages})
+        elsewhere = {
+            f"{part}/{name}" if part else name
+            for part, work in self.recipe.works.items()
+            for name, spec in work.rubric.rewards.items()
+            if spec is not None and spec.stages is not None and stage not in spec.stages
+        }
+        return frozenset(early | elsewhere)
 
-    def make_scorer(self, without: Collection[str], progress: Progress) -> Scorer:
+    def make_scorer(self, without: Collection[str], progress: Progress) -> AnyScorer:
         """A scorer by the rubric without some rewards. Raises ``UserError`` where the rest is no rubric."""
-        recipe = self.recipe
         rewards = {name: model.reward for name, model in self.models.items()}
-        return make_scorer(
-            recipe.domain.use,
-            recipe.domain.options,
-            recipe.rubric,
-            host=self.host,
-            judge=self.judge,
-            progress=progress,
-            seed=recipe.seed,
-            models=rewards,
-            without=without,
+        return recipe_scorer(
+            self.recipe, host=self.host, judge=self.judge, progress=progress, models=rewards, without=without
         )
+
+    def by_domain(self, tasks: Iterable[Task]) -> list[list[Task]]:
+        """The tasks of each domain, in their order."""
+        found: dict[str, list[Task]] = {}
+        for task in tasks:
+            found.setdefault(domain_of(task) if isinstance(self.domain, MixedDomain) else "", []).append(task)
+        return list(found.values())
 
 
 def prepare(recipe: Recipe, progress: Progress, host: PluginHost | None = None) -> Materials:
     """Build the domain and read both task sets; says what was recognised. Needs no torch."""
     host = host or get_host()
-    domain = host.domain(recipe.domain.use, **recipe.domain.options)
-    use, options = recipe.domain.use, recipe.domain.options
+    domains = {name: host.domain(work.use, **work.options) for name, work in recipe.works.items()}
+    domain = domains[""] if recipe.domains is None else mix_domains(domains)
     judge = make_judge(recipe.judge, progress.note) if recipe.judge is not None else None
-    models = model_rewards(recipe.rubric.rewards, recipe.stages)
+    models = models_of(recipe.works, recipe.stages)
     rewards = {name: model.reward for name, model in models.items()}
-    scorer = make_scorer(
-        use, options, recipe.rubric, host=host, judge=judge, progress=progress, seed=recipe.seed, models=rewards
-    )
-    train = _tasks(domain, recipe.data.train, host, "train", progress)
-    held_out = _tasks(domain, recipe.data.held_out, host, "held_out", progress)
+    scorer = recipe_scorer(recipe, host=host, judge=judge, progress=progress, models=rewards)
+    train = read_tasks(recipe, domains, host, "train", progress)
+    held_out = read_tasks(recipe, domains, host, "held_out", progress)
     seen = {repr(task.prompt) for task in train}
     shared = sum(repr(task.prompt) in seen for task in held_out)
     if shared:
@@ -145,35 +147,18 @@ def _check_without(materials: Materials, missing: Collection[str]) -> None:
         raise UserError(f"scored without {', '.join(sorted(missing))}, {why}: {error}") from error
 
 
-def _tasks(domain: Domain, spec: DataSpec, host: PluginHost, part: str, progress: Progress) -> TaskSet:
-    found = load_tasks(
-        domain,
-        path=spec.path,
-        format=spec.format,
-        split=spec.samples or "held-out",
-        limit=spec.limit if spec.shuffle is None else None,
-        extra_formats={name: host.formats.get(name) for name in host.formats},
-    )
-    if spec.path is not None and spec.format is None:
-        progress.note(f"data.{part}: {found.source} read as {found.format}")
-    if spec.shuffle is None:
-        return found
-    tasks = list(found.tasks)
-    random.Random(spec.shuffle).shuffle(tasks)
-    return TaskSet(tuple(tasks[: spec.limit]), found.format, found.source)
-
-
 def demonstrations(materials: Materials, wanted: int | None) -> list[tuple[Task, str]]:
-    """Training tasks with their gold completions: those marked ``meta["demonstration"]``, else all that have gold.
+    """Training tasks with their gold completions: those marked ``meta["demonstration"]``, else all that have gold; of
+    several domains, each as if it were alone.
 
     ``wanted`` takes the first so many. Raises ``UserError`` where there are fewer.
     """
-    marked = [task for task in materials.train if task.meta.get("demonstration")]
+    marked = {id(task) for tasks in materials.by_domain(materials.train) for task in _marked(tasks) or tasks}
     shown: list[tuple[Task, str]] = []
-    for task in marked or materials.train:
+    for task in materials.train:
         if wanted is not None and len(shown) == wanted:
             break
-        gold = materials.domain.gold(task)
+        gold = materials.domain.gold(task) if id(task) in marked else None
         if gold is not None:
             shown.append((task, gold))
     if not shown:
@@ -184,9 +169,26 @@ def demonstrations(materials: Materials, wanted: int | None) -> list[tuple[Task,
 
 
 def rl_tasks(materials: Materials) -> list[Task]:
-    """Training tasks that are not marked as demonstrations; all, where none is or every one is."""
-    rest = [task for task in materials.train if not task.meta.get("demonstration")]
-    return rest or list(materials.train)
+    """Training tasks that are not marked as demonstrations; of a domain all, where none is or every one is."""
+    kept: set[int] = set()
+    for tasks in materials.by_domain(materials.train):
+        marked = {id(task) for task in _marked(tasks)}
+        kept |= {id(task) for task in tasks} - (marked if len(marked) < len(tasks) else set())
+    return [task for task in materials.train if id(task) in kept]
+
+
+def _marked(tasks: Sequence[Task]) -> list[Task]:
+    return [task for task in tasks if task.meta.get("demonstration")]
+
+
+def template_hashes(materials: Materials) -> dict[str, str]:
+    """Of every judge's template of the run's domains."""
+    parts = materials.domain.parts if isinstance(materials.domain, MixedDomain) else {"": materials.domain}
+    found: dict[str, str] = {}
+    for name, domain in parts.items():
+        own = manifest.hash_templates(domain, materials.host.package_of(materials.recipe.works[name].use))
+        found |= {f"{name}/{file}" if name else file: digest for file, digest in own.items()}
+    return found
 
 
 @dataclass(slots=True)
@@ -199,7 +201,7 @@ class Workbench:
     progress: Progress
     place: Place = field(default_factory=Place)
     _without: frozenset[str] = frozenset()
-    _scorer: Scorer | None = None
+    _scorer: AnyScorer | None = None
     """In use while some reward is left out; else that of the materials."""
 
     def __enter__(self) -> Workbench:
@@ -249,7 +251,7 @@ class Workbench:
         self._without = without
 
     @property
-    def scorer(self) -> Scorer:
+    def scorer(self) -> AnyScorer:
         """One pool of scoring workers for as long as the rubric stays the same, started on first use."""
         scorer = self._scorer or self.materials.scorer
         scorer.start()
