@@ -92,7 +92,8 @@ def run(
         raise
     except Exception:
         progress.done()
-        note(f"failed. Once the cause is gone, this goes on from the last checkpoint:\n  {command} --resume")
+        if first:
+            note(f"failed. Once the cause is gone, this goes on from the last checkpoint:\n  {command} --resume")
         raise
     with finished:
         if first:
