@@ -185,7 +185,7 @@ def _what(recipe: Recipe, name: str) -> str:
             author = stage.of or "the last policy"
             stored = isinstance(recipe.stages.get(author), PairsStage)
             best = f"the best of {author}" if stored else f"the best of {stage.n or 8} of {author}"
-            shown = best if stage.on == "best" else f"answers of {author}"
+            shown = {"best": best, "above": _above(stage, author, stored)}.get(stage.on, f"answers of {author}")
         length = [f"{stage.steps} steps"] if stage.steps else []
         if stage.seconds is not None:
             length.append(stage.seconds if isinstance(stage.seconds, str) else f"{stage.seconds:g} s")
@@ -202,6 +202,12 @@ def _what(recipe: Recipe, name: str) -> str:
         text = _on_pairs(stage)
     options = _options(stage.trainer)
     return ", ".join(part for part in (text, f"from {stage.from_}" if stage.from_ else "", options) if part)
+
+
+def _above(stage: SftStage, author: str, stored: bool) -> str:
+    least = stage.least if isinstance(stage.least, list) else [stage.least]
+    levels = ", then ".join(f"{each:g}" for each in least if each is not None)
+    return f"those of {author if stored else f'{stage.n or 8} of {author}'} from {levels} on"
 
 
 def _paired(stage: PairsStage) -> str:

@@ -129,7 +129,7 @@ def scores(stage: object) -> bool:
     """Whether a stage has completions scored."""
     match stage:
         case SftStage():
-            return stage.on == "best"
+            return stage.on in ("best", "above")
         case DpoStage():
             return stage.rounds is not None
         case PairsStage() | RlStage() | EvaluateStage():
