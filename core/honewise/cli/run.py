@@ -17,6 +17,7 @@ from honewise.recipes.schema import (
     DpoStage,
     EvaluateStage,
     PairsStage,
+    PersonasStage,
     PolicySpec,
     Recipe,
     ReviseStage,
@@ -60,7 +61,8 @@ def run(
 ) -> None:
     """Run a recipe: train, evaluate, report.
 
-    Its stages are done in order, each of one kind: sft, pairs, dpo, reward-model, rl, evaluate. Every key of them is in
+    Its stages are done in order, each of one kind: sft, pairs, revise, personas,
+    dpo, reward-model, rl, evaluate. Every key of them is in
     the schema, honewise recipe --schema.
 
     All of the recipe is checked before anything begins. The run stands in runs/NAME; a finished name gets -2, and
@@ -183,7 +185,7 @@ def _what(recipe: Recipe, name: str) -> str:
         shown = "all demonstrations" if stage.demonstrations is None else f"{stage.demonstrations} demonstrations"
         if stage.on != "gold":
             author = stage.of or "the last policy"
-            stored = isinstance(recipe.stages.get(author), PairsStage)
+            stored = isinstance(recipe.stages.get(author), PairsStage | PersonasStage)
             best = f"the best of {author}" if stored else f"the best of {stage.n or 8} of {author}"
             shown = {"best": best, "above": _above(stage, author, stored)}.get(stage.on, f"answers of {author}")
         length = [f"{stage.steps} steps"] if stage.steps else []
@@ -196,6 +198,9 @@ def _what(recipe: Recipe, name: str) -> str:
         return _measured(stage)
     elif isinstance(stage, PairsStage):
         return _paired(stage)
+    elif isinstance(stage, PersonasStage):
+        who = stage.personas if isinstance(stage.personas, str) else f"{len(stage.personas)} personas"
+        return f"{stage.count} tasks by {who}, the best of {stage.samples} of {stage.of or 'the judge'}"
     elif isinstance(stage, ReviseStage):
         return f"{stage.of or 'the last policy'}: {stage.rounds} rounds by {stage.constitution}"
     else:

@@ -10,6 +10,7 @@ from honewise.errors import Problem, near
 from .explain import given
 from .judging import MemberSpec
 from .pair_checks import pair_stage_problems, reward_problems
+from .personas import personas_problems
 from .policy_gradient import ALGORITHMS, FREE
 from .revising import revise_problems
 from .schema import BASE, KINDS, TinySpec
@@ -153,7 +154,7 @@ def _stages(stages: Mapping[str, Any], raw: Mapping[str, Any]) -> Iterator[Probl
         kind = kinds.get(name)
         yield from _named(stage.get("from"), f"{path}.from", policies, "earlier stage that trains")
         if kind == "sft":
-            writers = [*policies, *(other for other in earlier if kinds.get(other) in ("pairs", "revise"))]
+            writers = [*policies, *(other for other in earlier if kinds.get(other) in ("pairs", "revise", "personas"))]
             yield from _sft(stage, path, earlier, writers)
             if stage.get("on") in ("best", "above") and kinds.get(str(stage.get("of"))) == "revise":
                 yield Problem(f"{path}.on", "revisions have no score to be best by; take on: answers")
@@ -163,6 +164,8 @@ def _stages(stages: Mapping[str, Any], raw: Mapping[str, Any]) -> Iterator[Probl
             yield from _seconds(stage, path, earlier)
         if kind == "revise":
             yield from revise_problems(raw, name, stage, policies)
+        if kind == "personas":
+            yield from personas_problems(raw, name, stage, policies)
         if kind == "rl":
             yield from _rl(stage, path)
         if kind == "evaluate":
@@ -188,7 +191,7 @@ def _sft(stage: Mapping[str, Any], path: str, earlier: list[str], writers: list[
     on, of = stage.get("on", "gold"), stage.get("of")
     for key in _WRITTEN if on == "gold" else ():
         if stage.get(key) is not None:
-            yield Problem(f"{path}.{key}", "is for what a model wrote; set on: best, on: above or on: answers")
+            yield Problem(f"{path}.{key}", "is for what a model wrote; set on: answers, best or above")
     if on == "answers" and stage.get("least") is not None:
         yield Problem(f"{path}.least", "is for on: best and on: above, where completions are scored")
     yield from _above(stage, path)

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from .judging import JudgeSpec
+from .personas import PersonasStage
 from .policy_gradient import (
     ConstraintSpec,
     CriticSpec,
@@ -41,6 +42,7 @@ __all__ = [
     "EvaluateStage",
     "LoraSpec",
     "PairsStage",
+    "PersonasStage",
     "PolicySpec",
     "QuantizeSpec",
     "Recipe",
@@ -320,7 +322,7 @@ class EvaluateStage(Section):
 
 
 Stage = Annotated[
-    SftStage | PairsStage | ReviseStage | DpoStage | RewardModelStage | RlStage | EvaluateStage,
+    SftStage | PairsStage | ReviseStage | PersonasStage | DpoStage | RewardModelStage | RlStage | EvaluateStage,
     Field(discriminator="stage"),
 ]
 
@@ -328,6 +330,7 @@ KINDS: Mapping[str, type[Section]] = {
     "sft": SftStage,
     "pairs": PairsStage,
     "revise": ReviseStage,
+    "personas": PersonasStage,
     "dpo": DpoStage,
     "reward-model": RewardModelStage,
     "rl": RlStage,

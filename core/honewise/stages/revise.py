@@ -49,10 +49,10 @@ def run_revise(bench: Workbench, stage: ReviseStage, ctx: StageContext) -> None:
 
     def rewrite() -> None:
         if ctx.place.first:
-            with lent(bench.judge, lambda: bench.policy(author)):
-                _rewrite(bench, stage, ctx, constitution, rows, sampled, path)
+            _rewrite(bench, stage, ctx, constitution, rows, sampled, path)
 
-    processes.together(rewrite)
+    with lent(bench.judge, lambda: bench.policy(author)):  # loaded by all of them, or by none
+        processes.together(rewrite)
     processes.wait()
     bench.note_stage(ctx, of=author, constitution=constitution.hash, sha256=_sha256(path))
 

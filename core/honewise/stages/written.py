@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from honewise.clients import CallRecord
 from honewise.contracts import Completion, Rubric, Scored, Task
 from honewise.errors import UserError
-from honewise.recipes.schema import BASE, PairsStage, PolicySpec, ReviseStage, SftStage
+from honewise.recipes.schema import BASE, PairsStage, PersonasStage, PolicySpec, ReviseStage, SftStage
 from honewise.runs.run import StageContext
 from honewise.scoring import Row
 from honewise.scoring.pairs import Candidate, PairRule, candidate
@@ -77,7 +77,11 @@ def written(bench: Workbench, stage: SftStage, ctx: StageContext) -> Shown:
     tasks = rl_tasks(bench.materials)[: stage.demonstrations]
     scorer: Scores = bench.scorer if stage.on != "answers" else Unjudged()
     of = stage.of or bench.source_of(ctx.stage)
-    if isinstance(bench.recipe.stages.get(of), PairsStage):
+    if isinstance(bench.recipe.stages.get(of), PersonasStage):  # tasks of its own
+        found, steps = [candidate(row.scored, PairRule()) for row in ctx.store.rollouts(of)], 0
+        tasks = list({each.task.id: each.task for each in found}.values())[: stage.demonstrations]
+        found = [each for each in found if each.task.id in {task.id for task in tasks}]
+    elif isinstance(bench.recipe.stages.get(of), PairsStage):
         wanted = {task.id for task in tasks}
         stored = [row for row in ctx.store.rollouts(of) if row.task_id in wanted]
         found, steps = [candidate(row.scored, PairRule()) for row in stored], 0
