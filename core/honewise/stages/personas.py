@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 from honewise.clients import CallRecord, judge_numbers
 from honewise.contracts import Reader, Task
 from honewise.data import JSONL, TaskSet, read_row, readers_of
-from honewise.errors import DataError, JudgeError, UnknownName, UnscoredBudgetExceeded, UserError
+from honewise.errors import DataError, JudgeError, UnscoredBudgetExceeded, UserError
 from honewise.judges import Personas, TemplateJudge, load_personas, template_hash
+from honewise.judges.asking import together
 from honewise.judges.personas import Persona, row_reader, write_row
 from honewise.recipes.personas import PersonasStage
 from honewise.runs import manifest
@@ -47,10 +48,8 @@ Made = tuple[Persona, dict[str, Any] | None, str]
 
 
 def check_personas_stage(bench: Workbench, stage: PersonasStage) -> None:
-    """Raise ``UserError`` where the file of personas cannot be read, has none for this stage, or where the domain
-    cannot read rows of the format."""
+    """Raise ``UserError`` where the file of personas cannot be read or has none for this stage."""
     _personas(bench, stage)
-    _reader(bench, stage)
 
 
 def run_personas(bench: Workbench, stage: PersonasStage, ctx: StageContext) -> None:
@@ -104,13 +103,7 @@ def _personas(bench: Workbench, stage: PersonasStage) -> Personas:
 
 def _reader(bench: Workbench, stage: PersonasStage) -> Reader:
     host = bench.materials.host
-    readers = readers_of(bench.materials.domain, {name: host.formats.get(name) for name in host.formats})
-    if stage.format not in readers:
-        raise UnknownName("format", stage.format, readers)
-    if readers[stage.format].rows is None:
-        able = ", ".join(sorted(name for name, reader in readers.items() if reader.rows))
-        raise UserError(f"format: {stage.format!r} reads files, not single rows; formats that do: {able}")
-    return readers[stage.format]
+    return readers_of(bench.materials.domain, {name: host.formats.get(name) for name in host.formats})[stage.format]
 
 
 def _judge(bench: Workbench) -> TemplateJudge:
@@ -205,17 +198,15 @@ class _Inventing:
 
 async def _invented(judge: TemplateJudge, stage: PersonasStage, part: Sequence[tuple[Persona, int]]) -> list[Made]:
     template = row_reader(stage.fields, stage.about)
-
-    async def one(persona: Persona, turn: int) -> Made:
-        try:
-            return persona, await write_row(judge, template, persona, turn=turn, temperature=stage.invention), ""
-        except JudgeError as error:
-            return persona, None, str(error)
-
+    asked = [write_row(judge, template, persona, turn=turn, temperature=stage.invention) for persona, turn in part]
     try:
-        return list(await asyncio.gather(*(one(persona, turn) for persona, turn in part)))
+        found = await together(*asked)  # what is under way when the budget ends is paid for, and waited for
     finally:
         await judge.aclose()
+    return [
+        (persona, None, str(each)) if isinstance(each, JudgeError) else (persona, each, "")
+        for (persona, _), each in zip(part, found, strict=True)
+    ]
 
 
 def _answers(
@@ -268,24 +259,24 @@ def _makers(
 async def _answered(
     judge: TemplateJudge, stage: PersonasStage, tasks: Sequence[tuple[int, Task]]
 ) -> tuple[list[Row], Counter[str]]:
-    async def one(group: int, task: Task, sample: int) -> Row | str:
+    """The answers, and why others could not be had."""
+
+    async def one(group: int, task: Task, sample: int) -> Row:
         request = replace(
             judge.base, messages=task.prompt, template="answer", temperature=stage.temperature, sample=sample,
             max_tokens=stage.max_new_tokens or judge.base.max_tokens,
         )  # fmt: skip
-        try:
-            reply, record = await judge.client.complete(request)
-        except JudgeError as error:
-            return str(error)
+        reply, record = await judge.client.complete(request)
         record.verdict = 1.0  # any text is an answer, and read
         return Row(task, reply.text, reply.tokens, reply.truncated, group)
 
-    asked = [one(group, task, sample) for group, task in tasks for sample in range(stage.samples)]
     try:
-        found = await asyncio.gather(*asked)
+        found = await together(*(one(group, task, k) for group, task in tasks for k in range(stage.samples)))
     finally:
         await judge.aclose()
-    return [row for row in found if isinstance(row, Row)], Counter(why for why in found if isinstance(why, str))
+    return [row for row in found if isinstance(row, Row)], Counter(
+        str(why) for why in found if not isinstance(why, Row)
+    )
 
 
 def _read_back(bench: Workbench, path: Path) -> list[Task]:

@@ -100,7 +100,7 @@ class _Names:
         yield from self._plugins(raw.get("plugins"))
         domain = yield from self._domain(raw.get("domain"))
         if domain is not None:
-            yield from self._formats(_mapping(raw, "data"), domain)
+            yield from self._formats(raw, domain)
             yield from self._rubric(_mapping(raw, "rubric"), domain, judged=isinstance(raw.get("judge"), Mapping))
             yield from _compared(raw, domain)
         stages = _mapping(raw, "stages")
@@ -134,13 +134,18 @@ class _Names:
         except HonewiseError:
             return None
 
-    def _formats(self, data: Mapping[str, Any], domain: Domain) -> Iterator[Problem]:
+    def _formats(self, raw: Mapping[str, Any], domain: Domain) -> Iterator[Problem]:
         extra = {name: self.host.formats.get(name) for name in self.host.formats}
-        known = readers_of(domain, extra)
-        for part in ("train", "held_out"):
-            name = _mapping(data, part).get("format")
+        known, data, stages = readers_of(domain, extra), _mapping(raw, "data"), _mapping(raw, "stages")
+        said = {f"data.{part}.format": _mapping(data, part).get("format") for part in ("train", "held_out")}
+        writing = [name for name, kind in stage_kinds(stages).items() if kind == "personas"]
+        rows = {f"stages.{name}.format": stages[name].get("format") for name in writing}
+        for path, name in {**said, **rows}.items():
             if isinstance(name, str) and name not in known:
-                yield Problem(f"data.{part}.format", f"no format {name!r}{near(name, known)}")
+                yield Problem(path, f"no format {name!r}{near(name, known)}")
+            elif isinstance(name, str) and path in rows and known[name].rows is None:
+                able = [each for each, reader in known.items() if reader.rows is not None]
+                yield Problem(path, f"{name!r} reads files, not single rows; formats that do: {', '.join(able)}")
 
     def _rubric(self, rubric: Mapping[str, Any], domain: Domain, *, judged: bool) -> Iterator[Problem]:
         preset = rubric.get("preset")

@@ -13,6 +13,7 @@ from typing import Any
 from honewise.clients import CallRecord, judge_numbers
 from honewise.errors import JudgeError, RunError, UnscoredBudgetExceeded, UserError
 from honewise.judges import Constitution, Revision, TemplateJudge, load_constitution, revisions
+from honewise.judges.asking import together
 from honewise.recipes.revising import ReviseStage
 from honewise.runs import manifest
 from honewise.runs.rows import StoredRollout
@@ -152,7 +153,8 @@ async def _all(
         return made, ""
 
     try:
-        return list(await asyncio.gather(*map(one, rows)))
+        found = await together(*map(one, rows))  # what is under way when the budget ends is paid for, and waited for
+        return [each for each in found if not isinstance(each, JudgeError)]
     finally:
         await judge.aclose()
 
