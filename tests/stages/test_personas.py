@@ -19,6 +19,7 @@ from honewise.data import load_tasks
 from honewise.errors import JudgeBudgetExceeded, RecipeError, UnscoredBudgetExceeded, UserError
 from honewise.host import get_host
 from honewise.runs import manifest
+from honewise.runs.preferences import sentences
 from honewise.runs.run import Run
 from honewise.scoring.preferences import read_pairs
 from honewise.stages.runner import run_recipe
@@ -96,6 +97,8 @@ def test_tasks_are_written_answered_and_the_best_is_learnt_from(recipe: Path) ->
     assert sum(each.get("tasks/kept", 0.0) for each in numbers.values()) == 16
     assert run.store.judge_spent().calls == calls
     assert all("judge/unread" in each for step, each in numbers.items() if step < max(numbers))
+    (told,) = (line for line in sentences(run.store) if line.startswith("personas: 16 tasks"))
+    assert "the best answers to 16 total 3.25 on average" in told
     noted = manifest.read(run.path)["stages"]
     assert noted["personas"]["instructions"] == noted["expert"]["demonstrations"] == 16
     assert noted["again"]["demonstrations"] == 32, "two of three kinds of answers reach 0.5"
