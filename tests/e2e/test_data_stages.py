@@ -33,11 +33,13 @@ PERSONAS = (
 REST = (
     TINY, "data.train.limit=24", "data.held_out.limit=4",
     "stages.sft={steps: 30, demonstrations: 12, batch: 8, trainer: {learning_rate: 5e-3}}",
-    "stages.grow-1={stage: sft, on: above, n: 4, least: [0.1, 0.3], steps: 6, batch: 4, save_every: 2,"
+    "stages.grow-1={stage: sft, on: above, n: 4, least: [0.01, 0.1], steps: 6, batch: 4, save_every: 2,"
     " max_new_tokens: 24}",
-    "stages.grow-2={stage: sft, on: above, n: 4, least: 0.1, steps: 4, batch: 4, max_new_tokens: 24}",
-    "stages.evaluate.samples=1",
+    "stages.grow-2={stage: sft, on: above, n: 4, least: 0.01, steps: 4, batch: 4, max_new_tokens: 24}",
+    "stages.evaluate.samples=1", "rubric.rewards={length: {fn: 'length.py:length', weight: 1.0}}",
 )  # fmt: skip
+LENGTH = "def length(completion): return min(1.0, len(completion.text) / 50)"
+"""A reward that a model earns before it has learnt anything."""
 LAUNCHER = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
 
 
@@ -118,31 +120,35 @@ def test_a_budget_ends_two_processes(tmp_path: Path) -> None:
         assert len(server.calls) == 24 + 1 + 60, "none was paid twice"
 
 
+def rest(folder: Path, *more: str) -> subprocess.Popen[str]:
+    folder.mkdir(exist_ok=True)
+    (folder / "length.py").write_text(LENGTH)
+    return begin(folder, "run", "arithmetic/rest", *REST, *more)
+
+
 def weights(run: Path, stage: str) -> str:
     files = sorted((run / "stages" / stage / "policy").glob("*.safetensors"))
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 
 def test_the_recipe_of_rest(tmp_path: Path) -> None:
-    code, _, err = finish(begin(tmp_path, "run", "arithmetic/rest", *REST))
+    code, _, err = finish(rest(tmp_path))
     assert code == 0, err
     with Store(tmp_path / "runs/sums-rest/run.sqlite", readonly=True) as store:
         assert all(state.state == "done" for state in store.stages())
         for stage, steps in (("grow-1", 12), ("grow-2", 4)):
             assert len(store.rollouts(stage)) == 4 * 24
             assert sum("loss" in numbers for numbers in store.metrics(stage).values()) == steps
-    assert " from 0.1 on, " in err
+    assert " from 0.01 on, " in err
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("step", [1, 14])
 def test_rest_killed_and_resumed(step: int, tmp_path: Path) -> None:
     """Killed while it grows, and while it improves: the policies are those of a run that nobody killed."""
-    for name in ("whole", "killed"):
-        (tmp_path / name).mkdir()
-    code, _, err = finish(begin(tmp_path / "whole", "run", "arithmetic/rest", *REST))
+    code, _, err = finish(rest(tmp_path / "whole"))
     assert code == 0, err
-    process = begin(tmp_path / "killed", "run", "arithmetic/rest", *REST)
+    process = rest(tmp_path / "killed")
     runs = {name: tmp_path / name / "runs/sums-rest" for name in ("whole", "killed")}
 
     def there() -> bool:
@@ -155,7 +161,7 @@ def test_rest_killed_and_resumed(step: int, tmp_path: Path) -> None:
     wait_until(process, there)
     os.kill(process.pid, signal.SIGKILL)
     finish(process)
-    code, _, err = finish(begin(tmp_path / "killed", "run", "arithmetic/rest", *REST, "--resume"))
+    code, _, err = finish(rest(tmp_path / "killed", "--resume"))
     assert code == 0, err
     for stage in ("grow-1", "grow-2"):
         assert weights(runs["killed"], stage) == weights(runs["whole"], stage)
@@ -182,7 +188,9 @@ def test_an_error_of_the_first_process_ends_both(tmp_path: Path) -> None:
     def rewriting(body: Any) -> str:
         return "better" if "critique" in shown(last_text(body)) else "It is too long."
 
-    (tmp_path / "principles.yaml").write_text("- {id: short, critique: Is it short?, revision: Make it short.}")
+    (tmp_path / "principles.yaml").write_text(
+        "- {id: short, critique: Say what is too long., revision: Make it short.}"
+    )
     with ChatServer(rewriting, models=("judge",)) as server:
         (tmp_path / "revised.yaml").write_text(REVISE.replace("URL", server.url))
         code, _, err = finish(begin(tmp_path, "run", "revised.yaml", "judge.budget.calls=3", launcher=LAUNCHER))
