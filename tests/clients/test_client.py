@@ -366,6 +366,16 @@ def test_the_numbers_of_a_step() -> None:
     assert judge_numbers([]) == {}
 
 
+def test_how_far_several_judges_lie_apart() -> None:
+    def said(question: str, judge: str, verdict: float | None) -> CallRecord:
+        return CallRecord("t", "h", judge, f"{question}/{judge}", "endpoint", verdict=verdict, question=question)
+
+    three = [said("one", "a", 0.1), said("one", "b", 0.4), said("one", "c", 1.0)]  # .3, .9 and .6 apart
+    again = [said("one", "a", 0.1), said("two", "a", 0.5), said("two", "b", None), said("", "a", 0), said("", "b", 1)]
+    assert judge_numbers([*three, *again])["judge/disagreement"] == pytest.approx(0.6)
+    assert "judge/disagreement" not in judge_numbers(again)
+
+
 def test_prices_are_for_a_million_tokens() -> None:
     assert Prices(3.0, 15.0).cost(Generation("x", 2_000_000, 1_000_000)) == 21.0
 

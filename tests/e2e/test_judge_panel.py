@@ -67,6 +67,11 @@ def test_a_panel_in_a_recipe(tmp_path: Path) -> None:
     assert report["questions"] == report["decided"] == 16
     assert report["failed"] == {"strict": 0, "mild": 0}
     assert report["disagreement"] == pytest.approx(report["apart"]["strict"])
+    for step, numbers in run.store.metrics("rl").items():
+        texts = {row.scored.completion.text for row in run.store.rollouts("rl", step)}
+        apart = [abs(one - other) / 10 for one, other in (verdicts(text).values() for text in texts)]
+        assert numbers["judge/disagreement"] == pytest.approx(sum(apart) / len(apart))
+    assert len({call.call.question for call in run.store.calls()}) * 2 == len({c.call.key for c in run.store.calls()})
     card = (run.path / "card.md").read_text()
     assert "a panel of strict `strict`, mild `mild`, by veto" in card
     assert "panel: 16 of 16 questions decided" in card

@@ -188,6 +188,16 @@ def test_sft(stage: dict[str, Any], children: Children, tmp_path: Path) -> None:
     assert len(whole["numbers"]) == 9
 
 
+def test_rising_thresholds(children: Children, tmp_path: Path) -> None:
+    """Three phases of three steps, killed in the third with a checkpoint of the second."""
+    stage = {"steps": 9, "save_every": 4, "batch": 4, "trainer": {"learning_rate": 1e-3}}
+    settings = {"kind": "sft", "stage": stage, "phases": 3}
+    whole = children.outcome(settings, tmp_path / "a")
+    assert children.killed_and_resumed(settings, tmp_path / "b", "optimizer:7") == whole
+    assert len(whole["numbers"]) == 9
+    assert whole["weights"] != children.outcome({"kind": "sft", "stage": stage}, tmp_path / "c")["weights"]
+
+
 DPO: dict[str, Any] = {"steps": 7, "save_every": 3, "batch": 4, "trainer": {"learning_rate": 1e-3}}
 
 

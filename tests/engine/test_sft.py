@@ -9,7 +9,7 @@ import tiny_world as world
 import torch
 
 from honewise.contracts import Task
-from honewise.engine.sft import IGNORED, EpochOrder, encode_demonstration, train_sft
+from honewise.engine.sft import IGNORED, EpochOrder, RisingOrder, encode_demonstration, train_sft
 from honewise.errors import UserError
 from honewise.models.sampling import sample
 from honewise.models.text import decode_text, prompt_ids
@@ -106,3 +106,17 @@ def test_the_order_of_an_epoch() -> None:
     order.set_epoch(1)
     assert list(order) != first
     assert len(order) == 7
+
+
+def test_the_order_of_rising_thresholds() -> None:
+    """Rows 0 to 3 reach one, two, two and three thresholds; each phase has five draws."""
+    order = RisingOrder([1, 2, 2, 3], draws=5, seed=3)
+    drawn = list(order)
+    assert len(order) == len(drawn) == 15
+    assert list(order) == drawn
+    first, second, third = drawn[:5], drawn[5:10], drawn[10:]
+    assert sorted(first[:4]) == [0, 1, 2, 3], "each once before any again"
+    assert sorted(second[:3]) == [1, 2, 3]
+    assert set(second) <= {1, 2, 3}
+    assert third == [3] * 5
+    assert list(RisingOrder([1, 2, 2, 3], draws=5, seed=4)) != drawn

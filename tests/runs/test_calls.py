@@ -53,6 +53,19 @@ def test_a_step_that_fails_takes_its_calls_along(tmp_path: Path) -> None:
         assert store.calls() == []
 
 
+def test_a_store_of_before_knows_no_question(tmp_path: Path) -> None:
+    path = tmp_path / "run.sqlite"
+    with Store(path) as store:
+        store.write_calls("rl", None, [CALL])
+    with sqlite3.connect(path) as db:
+        db.execute("ALTER TABLE judge_calls DROP COLUMN question")
+    with Store(path, readonly=True) as reader:
+        assert [each.call for each in reader.calls()] == [CALL]
+    with Store(path) as store:
+        store.write_calls("rl", None, [replace(CALL, question="q")])
+        assert [each.call.question for each in store.calls()] == ["", "q"]
+
+
 def test_a_store_of_before_has_no_calls(tmp_path: Path) -> None:
     path = tmp_path / "run.sqlite"
     Store(path).close()

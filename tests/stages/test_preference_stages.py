@@ -383,8 +383,8 @@ FAULTY: list[tuple[str, dict[str, str]]] = [
         "stages.taste.segments.threshold": "is missing",
     }),
     ("more: {stage: sft, of: base, n: 3, steps: 1}", {
-        "stages.more.of": "set on: best or on: answers",
-        "stages.more.n": "set on: best or on: answers",
+        "stages.more.of": "set on: answers, best or above",
+        "stages.more.n": "set on: answers, best or above",
     }),
     ("more: {stage: sft, on: best, of: stf, n: 1, steps: 1}", {
         "stages.more.of": "did you mean 'sft'?",

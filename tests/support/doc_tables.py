@@ -48,6 +48,8 @@ SECTIONS = {
     "PairsStage": "stages.NAME, kind pairs",
     "SourceSpec": "stages.NAME.sources.NAME",
     "ReviseStage": "stages.NAME, kind revise",
+    "PersonasStage": "stages.NAME, kind personas",
+    "PersonaSpec": "stages.NAME.personas.NUMBER",
     "DpoStage": "stages.NAME, kind dpo",
     "RoundsSpec": "stages.NAME.rounds",
     "RewardModelStage": "stages.NAME, kind reward-model",

@@ -140,7 +140,8 @@ def main(settings: dict[str, Any]) -> None:
         trained = train_dpo(ctx, DpoStage(**settings["stage"]), policy, preference_world.pairs(7))
     else:
         pairs = [(task, f"{task.inputs['word']} it is") for task in world.tasks()]
-        trained = train_sft(ctx, SftStage(**settings["stage"]), policy, pairs)
+        levels = [1 + place % settings["phases"] for place in range(len(pairs))] if "phases" in settings else ()
+        trained = train_sft(ctx, SftStage(**settings["stage"]), policy, pairs, levels=levels)
     numbers = ctx.store.metrics(settings["kind"])
     steady = {
         str(step): {name: value for name, value in one.items() if "seconds" not in name and "time" not in name}

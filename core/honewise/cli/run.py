@@ -17,6 +17,7 @@ from honewise.recipes.schema import (
     DpoStage,
     EvaluateStage,
     PairsStage,
+    PersonasStage,
     PolicySpec,
     Recipe,
     ReviseStage,
@@ -60,7 +61,8 @@ def run(
 ) -> None:
     """Run a recipe: train, evaluate, report.
 
-    Its stages are done in order, each of one kind: sft, pairs, dpo, reward-model, rl, evaluate. Every key of them is in
+    Its stages are done in order, each of one kind: sft, pairs, revise, personas,
+    dpo, reward-model, rl, evaluate. Every key of them is in
     the schema, honewise recipe --schema.
 
     All of the recipe is checked before anything begins. The run stands in runs/NAME; a finished name gets -2, and
@@ -92,7 +94,8 @@ def run(
         raise
     except Exception:
         progress.done()
-        note(f"failed. Once the cause is gone, this goes on from the last checkpoint:\n  {command} --resume")
+        if first:
+            note(f"failed. Once the cause is gone, this goes on from the last checkpoint:\n  {command} --resume")
         raise
     with finished:
         if first:
@@ -193,9 +196,9 @@ def _what(recipe: Recipe, name: str) -> str:
         shown = "all demonstrations" if stage.demonstrations is None else f"{stage.demonstrations} demonstrations"
         if stage.on != "gold":
             author = stage.of or "the last policy"
-            stored = isinstance(recipe.stages.get(author), PairsStage)
+            stored = isinstance(recipe.stages.get(author), PairsStage | PersonasStage)
             best = f"the best of {author}" if stored else f"the best of {stage.n or 8} of {author}"
-            shown = best if stage.on == "best" else f"answers of {author}"
+            shown = {"best": best, "above": _above(stage, author, stored)}.get(stage.on, f"answers of {author}")
         length = [f"{stage.steps} steps"] if stage.steps else []
         if stage.seconds is not None:
             length.append(stage.seconds if isinstance(stage.seconds, str) else f"{stage.seconds:g} s")
@@ -206,12 +209,21 @@ def _what(recipe: Recipe, name: str) -> str:
         return _measured(stage)
     elif isinstance(stage, PairsStage):
         return _paired(stage)
+    elif isinstance(stage, PersonasStage):
+        who = stage.personas if isinstance(stage.personas, str) else f"{len(stage.personas)} personas"
+        return f"{stage.count} tasks by {who}, the best of {stage.samples} of {stage.of or 'the judge'}"
     elif isinstance(stage, ReviseStage):
         return f"{stage.of or 'the last policy'}: {stage.rounds} rounds by {stage.constitution}"
     else:
         text = _on_pairs(stage)
     options = _options(stage.trainer)
     return ", ".join(part for part in (text, f"from {stage.from_}" if stage.from_ else "", options) if part)
+
+
+def _above(stage: SftStage, author: str, stored: bool) -> str:
+    least = stage.least if isinstance(stage.least, list) else [stage.least]
+    levels = ", then ".join(f"{each:g}" for each in least if each is not None)
+    return f"those of {author if stored else f'{stage.n or 8} of {author}'} from {levels} on"
 
 
 def _paired(stage: PairsStage) -> str:

@@ -270,4 +270,5 @@ class Client:
     # housekeeping
 
     def _record(self, key: str, request: Request) -> CallRecord:
-        return CallRecord(request.template, request.template_hash, self.backend.model, key)
+        question = request.key("")
+        return CallRecord(request.template, request.template_hash, self.backend.model, key, question=question)

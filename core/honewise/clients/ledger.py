@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import combinations
 from typing import Literal
 
 from honewise.contracts import Generation
@@ -55,6 +56,8 @@ class CallRecord:
     """What the template's parser made of the reply; None where it found no verdict."""
     at: float = field(default_factory=time.time)
     """Unix time of the question."""
+    question: str = ""
+    """Of the request, whoever is asked: equal for all judges of a panel that are asked the same."""
 
 
 class Ledger:
@@ -81,7 +84,8 @@ def judge_numbers(records: Sequence[CallRecord]) -> dict[str, float]:
     ``judge/asked`` questions, ``judge/calls`` of them answered by the model, ``judge/cached`` the share answered from
     the cache or together with an equal one, ``judge/failed`` the share without an answer, ``judge/unread`` the share of
     answers without a verdict, ``judge/retries`` attempts beyond the first, ``judge/tokens`` and ``judge/cost`` sums,
-    ``judge/seconds`` the mean over calls.
+    ``judge/seconds`` the mean over calls. Where several judges were asked the same, ``judge/disagreement``: how far
+    the verdicts of two of them lie apart, mean over pairs of judges and questions.
     """
     if not records:
         return {}
@@ -99,6 +103,18 @@ def judge_numbers(records: Sequence[CallRecord]) -> dict[str, float]:
     }
     if answered:
         numbers["judge/unread"] = sum(each.verdict is None for each in answered) / len(answered)
+    apart = _apart(records)
+    if apart:
+        numbers["judge/disagreement"] = math.fsum(apart) / len(apart)
     if calls:
         numbers["judge/seconds"] = math.fsum(each.seconds for each in calls) / len(calls)
     return numbers
+
+
+def _apart(records: Sequence[CallRecord]) -> list[float]:
+    """Between the verdicts of every two judges on each question; one that was asked several times counts once."""
+    said: dict[str, dict[str, float]] = {}
+    for each in records:
+        if each.question and each.verdict is not None:
+            said.setdefault(each.question, {}).setdefault(each.key, each.verdict)
+    return [abs(one - other) for verdicts in said.values() for one, other in combinations(verdicts.values(), 2)]

@@ -2,7 +2,7 @@
 
 from .files import first_object, open_text, read_json, read_jsonl, read_table
 from .formats import JSONL, readers_of, recognise
-from .tasks import TaskSet, load_tasks
+from .tasks import TaskSet, load_tasks, read_row
 
 __all__ = [
     "JSONL",
@@ -12,6 +12,7 @@ __all__ = [
     "open_text",
     "read_json",
     "read_jsonl",
+    "read_row",
     "read_table",
     "readers_of",
     "recognise",

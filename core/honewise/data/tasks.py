@@ -15,7 +15,7 @@ from honewise.errors import DataError, HonewiseError, MissingExtra, UnknownName
 
 from .formats import readers_of, recognise
 
-__all__ = ["TaskSet", "load_tasks"]
+__all__ = ["TaskSet", "load_tasks", "read_row"]
 
 _HUB_ID = re.compile(
     r"(?P<name>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:/(?P<config>[\w.-]+))?(?::(?P<split>[\w.\[\]%:+-]+))?"
@@ -81,6 +81,20 @@ def load_tasks(
     if not tasks:
         raise DataError(f"{source}: no tasks in it (read as {name})")
     return TaskSet(tasks, name, source)
+
+
+def read_row(domain: Domain, reader: Reader, row: Mapping[str, Any], identity: str, source: str) -> Task:
+    """The one task that a row holds, called ``identity``, with its prompt.
+
+    Raises ``DataError`` where the reader cannot read it, reads another number of tasks, or no prompt can be made.
+    """
+    rows = reader.rows
+    if rows is None:
+        raise DataError(f"{source}: its format reads files, not single rows")
+    found = list(_prompted(domain, _checked(_boundary(lambda: rows([row]), source), source, 2), source))
+    if len(found) != 1:
+        raise DataError(f"{source}: {len(found)} tasks in one row")
+    return replace(found[0], id=identity)
 
 
 def _samples(domain: Domain, split: str) -> tuple[Callable[[], Iterable[Task]], str, str]:

@@ -135,12 +135,15 @@ def score_chunks(
             ctx.progress.advance(len(ctx.store.rollouts(ctx.stage, step)))
             continue
         began = time.perf_counter()
-        rows, prompts = make()
-        sampled = time.perf_counter()
         try:
-            mine = scorer.score(rows, step=weights_at)
+            rows, prompts = together(make)
+            sampled = time.perf_counter()
+            mine = together(lambda rows=rows: scorer.score(rows, step=weights_at))  # type: ignore[misc]
+        except Exception:
+            ctx.store.write_calls(ctx.stage, step, everyones_calls(scorer))  # paid for, whatever came of them
+            raise
         except BaseException:
-            ctx.store.write_calls(ctx.stage, step, scorer.take_calls())  # paid for, whatever came of them
+            ctx.store.write_calls(ctx.stage, step, scorer.take_calls())
             raise
         made = sorted(gather(list(zip([row.group or 0 for row in rows], mine, strict=True))), key=lambda one: one[0])
         scored, calls = [one for _, one in made], everyones_calls(scorer)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any, Protocol, TypeVar
@@ -12,13 +13,16 @@ from accelerate.state import AcceleratorState
 from accelerate.utils import broadcast_object_list, gather_object
 
 from honewise.clients.ledger import CallRecord
-from honewise.errors import BudgetExceeded
+from honewise.errors import HonewiseError
 from honewise.runs.processes import Place
 
-__all__ = ["agree", "everyones_calls", "gather", "join", "share", "together", "wait"]
+__all__ = ["EndedElsewhere", "agree", "everyones_calls", "gather", "join", "share", "together", "wait"]
 
 PATIENCE = timedelta(hours=2)
 """A process that hears nothing of the others for so long gives up. Long: one may be scoring while all others wait."""
+
+_SHOWN = 300
+"""Characters of a foreign error's message that the other processes tell."""
 
 T = TypeVar("T")
 
@@ -57,16 +61,46 @@ def agree(flag: bool) -> bool:
     return any(gather([flag])) if _several() else flag
 
 
-def together(check: Callable[[], None]) -> None:
-    """Raise on all of them the ``BudgetExceeded`` that ``check`` raises on one, so that none waits for it in vain."""
-    found: BudgetExceeded | None = None
+def together(work: Callable[[], T]) -> T:
+    """What ``work`` gives here. An error that it raises on one of them ends all of them, so that none waits for that
+    one in vain.
+
+    Where it came up it is raised as it is, with its traceback. Elsewhere it is raised anew where it is one of ours or
+    a Ctrl-C, so that everybody stops alike, and else as an ``EndedElsewhere``. Each of them must call this.
+    """
+    if not _several():
+        return work()
+    found: list[T] = []
+    mine: BaseException | None = None
     try:
-        check()
-    except BudgetExceeded as error:
-        found = error
-    for each in gather([found]):
+        found.append(work())
+    except BaseException as error:
+        mine = error
+    errors = gather([None if mine is None else _told(mine)])
+    if mine is not None:
+        raise mine
+    for each in errors:
         if each is not None:
             raise each
+    return found[0]
+
+
+class EndedElsewhere(HonewiseError):
+    """Another of the processes met an error that is not ours, and all of them end."""
+
+
+def _told(error: BaseException) -> BaseException:
+    """An error as the other processes are told of it: what can be sent and means the same there."""
+    if isinstance(error, KeyboardInterrupt):
+        return KeyboardInterrupt()
+    for kind in type(error).__mro__:
+        if kind.__module__ == HonewiseError.__module__:
+            with contextlib.suppress(TypeError):  # made of more than its message: the kind above it will do
+                copy: BaseException = kind(str(error))
+                return copy
+    said = " ".join(f"{type(error).__name__}: {error}".split())[:_SHOWN]
+    state = PartialState()
+    return EndedElsewhere(f"process {state.process_index + 1} of {state.num_processes} failed: {said}")
 
 
 class Asked(Protocol):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from .rl import Trained
 __all__ = [
     "DemonstrationTrainer",
     "EpochOrder",
+    "RisingOrder",
     "encode_demonstration",
     "is_done",
     "sft_arguments",
@@ -50,27 +52,29 @@ def train_sft(
     *,
     seconds: float | None = None,
     after: int = 0,
+    levels: Sequence[int] = (),
 ) -> Trained:
     """Train ``policy`` in place on prompts with their completions; the loss is that of the completions alone.
 
     Ends after ``stage.steps``, or once ``seconds`` (left out: ``stage.seconds``, where it is a number) have passed,
     whichever comes first; one of them must be given. With ``ctx.resume``, goes on from the newest complete checkpoint,
     whose seconds count. A Ctrl-C ends the step, writes a checkpoint and is raised. ``after``: steps that the stage has
-    in the store before those of training.
+    in the store before those of training. ``levels``, one of each pair and at least 1: ``stage.steps`` fall into as
+    many equal phases as the highest says, and a pair is shown in so many of them, from the first on.
     """
     budget = seconds if seconds is not None else stage.seconds
     if isinstance(budget, str):
         raise UserError(f"seconds: {budget!r} must be resolved to a number before the stage is run")
     if budget is None and stage.steps is None:
         raise UserError("sft: say how long, with `steps` or `seconds`")
-    rows = _rows(ctx, stage, policy, pairs)
+    rows, levels = _rows(ctx, stage, policy, pairs, levels)
     checkpoint = newest_checkpoint(ctx.folder) if ctx.resume else None
     ctx.store.truncate(ctx.stage, after + (checkpoint_step(checkpoint) if checkpoint else 0))
     args = sft_arguments(ctx, stage)
     clock, began = SecondsBudget(budget or float("inf")), time.perf_counter()
     trainer = carry_out(
         ctx,
-        lambda: DemonstrationTrainer(policy.model, rows, args, policy.tokenizer, clock),
+        lambda: DemonstrationTrainer(policy.model, rows, args, policy.tokenizer, clock, levels),
         (StepWriter(ctx, step_of=lambda step: after + step), clock),
         keep=stage.keep,
         total=stage.steps,
@@ -107,20 +111,53 @@ class EpochOrder(Sampler[int]):
         yield from torch.randperm(self.rows, generator=generator).tolist()
 
 
+class RisingOrder(Sampler[int]):
+    """Phases of as many draws: in each, rows that reach it, every one once before any again; see ``train_sft``.
+
+    All of it is one epoch, so that a checkpoint within it goes on where it was.
+    """
+
+    def __init__(self, levels: Sequence[int], draws: int, seed: int) -> None:
+        self.levels, self.draws, self.seed = tuple(levels), draws, seed
+
+    def __len__(self) -> int:
+        return self.draws * max(self.levels)
+
+    def __iter__(self) -> Iterator[int]:
+        for phase in range(max(self.levels)):
+            pool = [row for row, level in enumerate(self.levels) if level > phase]
+            for drawn in range(self.draws):
+                turn, place = divmod(drawn, len(pool))
+                if place == 0:
+                    generator = torch.Generator().manual_seed(derive_seed(self.seed, "phase", phase, turn))
+                    order = torch.randperm(len(pool), generator=generator).tolist()
+                yield pool[order[place]]
+
+
 class DemonstrationTrainer(ExactCheckpoints, SFTTrainer):
     """TRL's SFT trainer on encoded rows, with honewise's order and checkpoints."""
 
     def __init__(
-        self, model: Any, rows: Sequence[Mapping[str, Any]], args: Any, tokenizer: Any, clock: SecondsBudget
+        self,
+        model: Any,
+        rows: Sequence[Mapping[str, Any]],
+        args: Any,
+        tokenizer: Any,
+        clock: SecondsBudget,
+        levels: Sequence[int] = (),
     ) -> None:
-        self.clock = clock
+        self.clock, self.levels = clock, levels
         super().__init__(
             model=model, args=args, train_dataset=Dataset.from_list(list(rows)), processing_class=tokenizer
         )
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         dataset = self.train_dataset if train_dataset is None else train_dataset
-        return EpochOrder(len(dataset), self.args.seed)
+        phases = max(self.levels, default=1)
+        if phases == 1:
+            return EpochOrder(len(dataset), self.args.seed)
+        each = self.args.per_device_train_batch_size * self.args.gradient_accumulation_steps * self.args.world_size
+        return RisingOrder(self.levels, self.args.max_steps // phases * each, self.args.seed)
 
     def exact_state(self) -> dict[str, Any]:
         return {"seconds": self.clock.spent, "tokens": self._total_train_tokens}
@@ -177,18 +214,19 @@ def sft_arguments(ctx: StageContext, stage: SftStage) -> Any:
 
 
 def _rows(
-    ctx: StageContext, stage: SftStage, policy: Policy, pairs: Sequence[tuple[Task, str]]
-) -> list[dict[str, list[int]]]:
-    """Encoded demonstrations; those that the model cannot hold are left out, and it is said."""
+    ctx: StageContext, stage: SftStage, policy: Policy, pairs: Sequence[tuple[Task, str]], levels: Sequence[int]
+) -> tuple[list[dict[str, list[int]]], list[int]]:
+    """Encoded demonstrations with their levels; those that the model cannot hold are left out, and it is said."""
     if not pairs:
         raise UserError("sft: no training task has a completion to learn from, so there is nothing to show")
     with quiet():
         rows = [encode_demonstration(policy.tokenizer, task.prompt, gold) for task, gold in pairs]
     limit = convert("sft", stage.trainer).get("max_length") or policy.context
-    kept = [row for row in rows if limit is None or len(row["input_ids"]) <= limit]
+    fits = [limit is None or len(row["input_ids"]) <= limit for row in rows]
+    kept = list(compress(rows, fits))
     if not kept:
         raise UserError(f"sft: every demonstration is longer than {limit} tokens; raise the policy's context")
     if len(kept) < len(rows):
         over = len(rows) - len(kept)
         ctx.progress.note(f"{over} of {len(rows)} demonstrations are longer than {limit} tokens and left out")
-    return kept
+    return kept, list(compress(levels, fits))

@@ -106,7 +106,8 @@ class CreditTrainer(Timed, Telling, Sampling, Losses, ExactCheckpoints, ActorCri
         rows = [self._row(*each) for each in zip(tasks, decoded, completion_ids_list, groups, strict=True)]
         greedy = self._greedy_rows(tasks, groups)
         with self.phases("score"):
-            rest = self.setup.scorer.score([*([] if scored else rows), *greedy.values()], step=step)
+            asked = [*([] if scored else rows), *greedy.values()]
+            rest = together(lambda: self.setup.scorer.score(asked, step=step))
         scored = scored or rest[: len(rows)]
         best = dict(zip(greedy, rest[len(rest) - len(greedy) :], strict=True))
         everyone = gather_object(scored)

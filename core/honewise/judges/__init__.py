@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .judge import Answer, TemplateJudge, plain_request
     from .long_document import LongDocument
     from .panel import Panel, PanelReport
+    from .personas import Persona, Personas, load_personas
     from .principles import Constitution, Principle, load_constitution
     from .prompt import Prompt, compose, template_hash, template_text
     from .protocols.base import JudgeProtocol
@@ -67,6 +68,8 @@ __all__ = [
     "Pairwise",
     "Panel",
     "PanelReport",
+    "Persona",
+    "Personas",
     "Pointwise",
     "Polled",
     "Preference",
@@ -116,6 +119,7 @@ __all__ = [
     "leaks",
     "lines",
     "load_constitution",
+    "load_personas",
     "mid_ranks",
     "plain_request",
     "preference_of",
@@ -154,6 +158,9 @@ _HOMES = {
     "LongDocument": "long_document",
     "Panel": "panel",
     "PanelReport": "panel",
+    "Persona": "personas",
+    "Personas": "personas",
+    "load_personas": "personas",
     "Constitution": "principles",
     "Principle": "principles",
     "load_constitution": "principles",

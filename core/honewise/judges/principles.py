@@ -30,7 +30,7 @@ from honewise.recipes import yaml12
 from honewise.recipes.explain import given
 from honewise.recipes.load import read_text
 
-__all__ = ["Constitution", "Principle", "load_constitution", "uniform"]
+__all__ = ["Constitution", "Principle", "covers", "load_constitution", "parsed", "uniform"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ class Constitution:
             for principle in self.principles
             if (not use or getattr(principle, use))
             and (domain is None or principle.domain in ("", domain))
-            and (locale is None or _covers(principle.locale, locale))
+            and (locale is None or covers(principle.locale, locale))
         )
         if not found:
             wanted = [
@@ -126,7 +126,7 @@ def load_constitution(source: str | Path | Mapping[str, Any] | Sequence[Mapping[
     name, shown = "", "constitution"
     if isinstance(source, str | Path):
         shown, name = str(source), Path(source).stem
-        raw = _parsed(read_text(Path(source)), shown)
+        raw = parsed(read_text(Path(source)), shown)
     problems: list[Problem] = []
     if isinstance(raw, Mapping):
         unknown = [str(key) for key in raw if key not in ("name", "principles")]
@@ -152,7 +152,8 @@ def uniform(seed: int, *key: str) -> float:
     return int.from_bytes(digest[:6], "big") / 2**48
 
 
-def _parsed(text: str, name: str) -> Any:
+def parsed(text: str, name: str) -> Any:
+    """What a YAML or, by its name, JSON file holds. Raises ``RecipeError``."""
     if not name.endswith(".json"):
         return yaml12.parse(text, name)
     try:
@@ -192,6 +193,7 @@ def _problems(path: str, each: Any, seen: dict[str, int], place: int) -> Iterato
         yield Problem(path, "says nothing: give critique and revision, or prefer, or all three")
 
 
-def _covers(locale: str, wanted: str) -> bool:
+def covers(locale: str, wanted: str) -> bool:
+    """Whether what is for ``locale`` serves where ``wanted`` is asked for: none serves any, ``ar`` serves ``ar-EG``."""
     one, other = locale.casefold().replace("_", "-"), wanted.casefold().replace("_", "-")
     return not one or one == other or other.startswith(f"{one}-")

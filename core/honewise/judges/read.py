@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from honewise.contracts import Verdict
 
-__all__ = ["MARKS", "choice", "json_number", "last_line", "number_reader", "scale", "word_reader"]
+__all__ = ["MARKS", "choice", "json_number", "last_line", "last_object", "number_reader", "scale", "word_reader"]
 
 MARKS = "*_`#>\"' \t()[]"
 """What may stand around a verdict and says nothing."""
@@ -67,7 +67,7 @@ def json_number(field: str, low: float, high: float, *, rationale: str = "") -> 
         raise ValueError(f"{low:g} is not below {high:g}")
 
     def read(reply: str) -> Verdict:
-        found = _last_object(reply)
+        found = last_object(reply)
         value = found.get(field)
         if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
             raise ValueError(f"the last JSON object has no number {field!r}")
@@ -127,8 +127,8 @@ def last_line(reply: str, label: str) -> tuple[str, str]:
     return lines[0].strip(MARKS), ""
 
 
-def _last_object(reply: str) -> Mapping[str, object]:
-    """The last JSON object that is not part of another one."""
+def last_object(reply: str) -> Mapping[str, object]:
+    """The last JSON object that is not part of another one. Raises ``ValueError`` where there is none."""
     decoder = json.JSONDecoder()
     at, found, tries = 0, None, 0
     starts = [match.start() for match in re.finditer(r"\{", reply)]

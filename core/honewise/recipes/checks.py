@@ -10,6 +10,7 @@ from honewise.errors import Problem, near
 from .explain import given
 from .judging import MemberSpec
 from .pair_checks import pair_stage_problems, reward_problems
+from .personas import personas_problems
 from .policy_gradient import ALGORITHMS, FREE
 from .revising import revise_problems
 from .schema import BASE, KINDS, TinySpec
@@ -52,6 +53,8 @@ def _domains(raw: Mapping[str, Any]) -> Iterator[Problem]:
     for name, kind in stage_kinds(_mapping(raw, "stages")).items():
         if kind == "revise":
             yield Problem(f"stages.{name}", "revises by the principles of one domain, and this recipe has several")
+        if kind == "personas":
+            yield Problem(f"stages.{name}", "has tasks of one domain written, and this recipe has several")
 
 
 def judge_problems(raw: Mapping[str, Any], *, alone: bool = False) -> Iterator[Problem]:
@@ -173,9 +176,9 @@ def _stages(stages: Mapping[str, Any], raw: Mapping[str, Any]) -> Iterator[Probl
         kind = kinds.get(name)
         yield from _named(stage.get("from"), f"{path}.from", policies, "earlier stage that trains")
         if kind == "sft":
-            writers = [*policies, *(other for other in earlier if kinds.get(other) in ("pairs", "revise"))]
+            writers = [*policies, *(other for other in earlier if kinds.get(other) in ("pairs", "revise", "personas"))]
             yield from _sft(stage, path, earlier, writers)
-            if stage.get("on") == "best" and kinds.get(str(stage.get("of"))) == "revise":
+            if stage.get("on") in ("best", "above") and kinds.get(str(stage.get("of"))) == "revise":
                 yield Problem(f"{path}.on", "revisions have no score to be best by; take on: answers")
         if kind is not None:
             yield from pair_stage_problems(name, stage, kinds, policies, earlier)
@@ -183,6 +186,8 @@ def _stages(stages: Mapping[str, Any], raw: Mapping[str, Any]) -> Iterator[Probl
             yield from _seconds(stage, path, earlier)
         if kind == "revise":
             yield from revise_problems(raw, name, stage, policies)
+        if kind == "personas":
+            yield from personas_problems(raw, name, stage, policies)
         if kind == "rl":
             yield from _rl(stage, path)
         if kind == "evaluate":
@@ -197,7 +202,7 @@ def _named(value: Any, path: str, allowed: list[str], what: str) -> Iterator[Pro
         yield Problem(path, f"no {what} {value!r}{near(value, allowed)}")
 
 
-_WRITTEN = ("of", "n", "temperature", "max_new_tokens", "least")
+_WRITTEN = ("of", "n", "temperature", "max_new_tokens", "least", "per_task")
 """What an `sft` stage says of completions that a model writes."""
 
 
@@ -208,15 +213,33 @@ def _sft(stage: Mapping[str, Any], path: str, earlier: list[str], writers: list[
     on, of = stage.get("on", "gold"), stage.get("of")
     for key in _WRITTEN if on == "gold" else ():
         if stage.get(key) is not None:
-            yield Problem(f"{path}.{key}", "is for what a model wrote; set on: best or on: answers")
+            yield Problem(f"{path}.{key}", "is for what a model wrote; set on: answers, best or above")
     if on == "answers" and stage.get("least") is not None:
-        yield Problem(f"{path}.least", "is for on: best, where completions are scored")
+        yield Problem(f"{path}.least", "is for on: best and on: above, where completions are scored")
+    yield from _above(stage, path)
     if on == "best" and stage.get("n") == 1:
         yield Problem(f"{path}.n", "the best of 1 is no choice; on: answers takes completions as they come")
-    if on == "best" and stage.get("temperature") == 0:
+    if on in ("best", "above") and stage.get("temperature") == 0:
         yield Problem(f"{path}.temperature", "0 is greedy, and all completions of a task would be one")
     if isinstance(of, str) and not ("/" in of or "." in of):
         yield from _named(of, f"{path}.of", writers, "earlier stage that trains or makes pairs")
+
+
+def _above(stage: Mapping[str, Any], path: str) -> Iterator[Problem]:
+    """Thresholds, and what is for them alone."""
+    least = stage.get("least")
+    if stage.get("on") == "above":
+        if least is None:
+            yield Problem(f"{path}.least", "is missing: on: above needs the total from which on completions are shown")
+        if isinstance(least, list) and stage.get("steps") is None:
+            yield Problem(f"{path}.steps", "is missing: each of several thresholds has so many steps")
+        if isinstance(least, list) and stage.get("seconds") is not None:
+            yield Problem(f"{path}.seconds", "several thresholds have steps")
+        return
+    if stage.get("per_task") is not None and stage.get("on", "gold") != "gold":
+        yield Problem(f"{path}.per_task", "is for on: above")
+    if isinstance(least, list):
+        yield Problem(f"{path}.least", "several thresholds are for on: above")
 
 
 def _seconds(stage: Mapping[str, Any], path: str, earlier: list[str]) -> Iterator[Problem]:

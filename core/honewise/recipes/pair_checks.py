@@ -12,7 +12,7 @@ __all__ = ["LOGISTIC", "STORING", "pair_stage_problems", "reward_problems"]
 LOGISTIC = ("sigmoid", "sigmoid_norm")
 """Losses of ``dpo`` that are a logistic function of a gap, and so know what a soft target is."""
 
-STORING = ("pairs", "dpo", "rl", "evaluate")
+STORING = ("pairs", "personas", "dpo", "rl", "evaluate")
 """Kinds of stages that store completions with their scores."""
 
 

@@ -64,6 +64,8 @@ def _of_stage(stage: dict[str, Any], path: str, kind: str, kinds: Mapping[Any, A
             yield Place(source, "file", f"{path}.sources.{name}.file")
     if kind == "revise":
         yield Place(stage, "constitution", f"{path}.constitution", what="file")
+    if kind == "personas":
+        yield Place(stage, "personas", f"{path}.personas", what="file")
     if kind == "sft":
         names = (BASE, *map(str, kinds))
         yield Place(stage, "of", f"{path}.of", names, "earlier stage that trains, file, folder or hub id", hub=True)

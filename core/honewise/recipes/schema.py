@@ -8,12 +8,14 @@ All models are frozen: a run stores exactly what it was given.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from .domains import DataSection, DataSpec, DomainSpec, PartRubricSpec, PartSpec, RewardSpec, RubricSpec, Work
 from .judging import JudgeSpec
+from .personas import PersonasStage
 from .policy_gradient import (
     ConstraintSpec,
     CriticSpec,
@@ -43,6 +45,7 @@ __all__ = [
     "PairsStage",
     "PartRubricSpec",
     "PartSpec",
+    "PersonasStage",
     "PolicySpec",
     "QuantizeSpec",
     "Recipe",
@@ -96,6 +99,12 @@ class PolicySpec(Section):
     """The weights below the adapters, in few bits; `{}` takes the defaults."""
 
 
+def _rising(value: float | list[float] | None) -> float | list[float] | None:
+    if isinstance(value, list) and any(not low < high for low, high in pairwise(value)):
+        raise ValueError("must rise from each to the next")
+    return value
+
+
 class SftStage(TrainingStage):
     """Supervised learning: from gold completions, or from what a model wrote."""
 
@@ -109,20 +118,24 @@ class SftStage(TrainingStage):
     """Train for this long, or `as STAGE`: for as long as that earlier stage took."""
     batch: Positive = 32
     """Demonstrations a step."""
-    on: Literal["gold", "answers", "best"] = "gold"
-    """What is shown: gold completions; `answers` of another model, such as the one that judges; or the `best` of `n`
-    completions of each task, by the rubric's total."""
+    on: Literal["gold", "answers", "best", "above"] = "gold"
+    """What is shown: gold completions; `answers` of another model, such as the one that judges; the `best` of `n`
+    completions of each task, by the rubric's total; or every completion whose total is `least` or `above`."""
     of: str | None = None
-    """Who wrote the answers, for `answers` and `best`: an earlier stage that trains, `base`, a folder or hub id of a
-    model, a file of completions, or an earlier `pairs` or `revise` stage, whose texts are taken as they are."""
+    """Who wrote the answers, where they are not gold: an earlier stage that trains, `base`, a folder or hub id of a
+    model, a file of completions, or an earlier `pairs`, `revise` or `personas` stage, whose texts are taken as they
+    are. Left out: the policy that the stage starts from."""
     n: Positive | None = None
-    """Completions sampled of each task; left out, 8 for `best` and the likeliest one for `answers`."""
+    """Completions sampled of each task; left out, 8 for `best` and `above`, the likeliest one for `answers`."""
     temperature: Annotated[float, Field(ge=0)] | None = None
-    """Of sampling them; left out, 1 for `best` and 0 for `answers`."""
+    """Of sampling them; left out, 1 for `best` and `above`, 0 for `answers`."""
     max_new_tokens: Positive | None = None
     """Longest of them in tokens; left out, that of the last stage before it that says one, else 256."""
-    least: float | None = None
-    """For `best`: tasks whose best total is below this are left out."""
+    least: Annotated[float | Annotated[list[float], Field(min_length=1)] | None, AfterValidator(_rising)] = None
+    """For `best`: tasks whose best total is below this are left out. For `above`: the total from which on a completion
+    is shown, or several that rise; then each has the stage's `steps`, one after the other (ReST)."""
+    per_task: Positive | None = None
+    """For `above`: at most so many completions of one task, the best first; left out, all."""
 
 
 class RlStage(TrainingStage):
@@ -224,7 +237,7 @@ class EvaluateStage(Section):
 
 
 Stage = Annotated[
-    SftStage | PairsStage | ReviseStage | DpoStage | RewardModelStage | RlStage | EvaluateStage,
+    SftStage | PairsStage | ReviseStage | PersonasStage | DpoStage | RewardModelStage | RlStage | EvaluateStage,
     Field(discriminator="stage"),
 ]
 
@@ -232,6 +245,7 @@ KINDS: Mapping[str, type[Section]] = {
     "sft": SftStage,
     "pairs": PairsStage,
     "revise": ReviseStage,
+    "personas": PersonasStage,
     "dpo": DpoStage,
     "reward-model": RewardModelStage,
     "rl": RlStage,

@@ -31,6 +31,7 @@ _FIRST = (
     "reward_std",
     "judge/cost",
     "judge/calls",
+    "judge/disagreement",
 )
 """Metrics of trainers shown at once; the rest is folded away."""
 _KNOWN = {
@@ -51,6 +52,7 @@ _KNOWN = {
     "pairs": "pairs made in a round",
     "judge/calls": "questions that the judge answered, cached ones not counted",
     "judge/cost": "what they cost, by the recipe's prices",
+    "judge/disagreement": "how far the verdicts of two judges on the same question lie apart, mean",
 }
 
 _BY_DOMAIN = {"total": _KNOWN["total"], "correct": _KNOWN["accuracy"], "tokens": _KNOWN["tokens"]}

@@ -1,4 +1,4 @@
-"""What a run's store says of its pairs and reward models."""
+"""What a run's store says of its pairs, of tasks written for it, and of its reward models."""
 
 from __future__ import annotations
 
@@ -85,6 +85,15 @@ def sentences(store: Store) -> Iterator[str]:
         without = "".join(f"; {words}: {count}" for words, count in made.without.items())
         longer = f"the chosen one is longer in {made.chosen_longer:.0%}"
         yield f"{made.stage}: {made.pairs} pairs ({sources}{without}); {longer}"
+    for state in _of_kind(store, "personas"):
+        numbers = _last(store, state.stage)
+        if numbers.get("instructions"):
+            yield (
+                f"{state.stage}: {numbers['tasks']:.0f} tasks as personas would ask them; the best answers to"
+                f" {numbers['instructions']:.0f} total {numbers['reward/best']:.3g} on average and have"
+                f" {numbers['characters/best']:.0f} characters, all answers {numbers['reward/all']:.3g} and"
+                f" {numbers['characters/all']:.0f}"
+            )
     for judged in held_out(store):
         yield (
             f"{judged.stage}: orders {judged.accuracy:.1%} of {judged.pairs} held-out pairs as they are;"

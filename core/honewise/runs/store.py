@@ -118,7 +118,7 @@ class Store:
                     self._db.execute(statement)
                 self._db.execute("INSERT INTO facts VALUES ('format', ?)", (str(FORMAT),))
         elif not self.readonly:
-            self._db.execute(calls.TABLE)  # a run of before had none
+            calls.make_table(self._db)
         found = self.fact("format")
         if found != str(FORMAT):
             raise RunError(f"{self.path}: store format {found}; this version of honewise reads format {FORMAT}")

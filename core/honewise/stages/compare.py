@@ -151,7 +151,7 @@ def _role(recipe: Recipe, evaluation: Evaluation) -> Role:
             return "trained"
         case SftStage(on="answers"):
             return "sft on answers"
-        case SftStage(on="best"):
+        case SftStage(on="best" | "above"):
             return "sft on best of n"
         case SftStage():
             return "sft"

@@ -87,11 +87,13 @@ def measure(
         for group, samples in zip(mine, drawn, strict=True)
         for one in samples
     ]
-    scored = scorer.score(rows)
     if here is not None and here.count > 1:
-        scored, calls = _together(scored, mine, how.samples), _all_calls(scorer)
+        from honewise.engine import processes
+
+        mine_scored = processes.together(lambda: scorer.score(rows))
+        scored, calls = _together(mine_scored, mine, how.samples), _all_calls(scorer)
     else:
-        calls = scorer.take_calls()
+        scored, calls = scorer.score(rows), scorer.take_calls()
     prompts = [prompt_text(policy.tokenizer, task.prompt) for task in tasks]
     stored = [
         RolloutRow(result, prompts[index // how.samples], index // how.samples, index % how.samples)

@@ -106,7 +106,7 @@ class _Names:
             if domain is None:
                 there = None
                 continue
-            yield from self._formats(_mapping(work, "data"), domain, at)
+            yield from self._formats(_mapping(work, "data"), domain, at, {} if name else _mapping(raw, "stages"))
             judged = isinstance(raw.get("judge"), Mapping)
             yield from self._rubric(_mapping(work, "rubric"), domain, at, judged=judged)
             if there is not None:
@@ -145,13 +145,20 @@ class _Names:
         except HonewiseError:
             return None
 
-    def _formats(self, data: Mapping[str, Any], domain: Domain, at: str) -> Iterator[Problem]:
+    def _formats(
+        self, data: Mapping[str, Any], domain: Domain, at: str, stages: Mapping[str, Any]
+    ) -> Iterator[Problem]:
         extra = {name: self.host.formats.get(name) for name in self.host.formats}
         known = readers_of(domain, extra)
-        for part in ("train", "held_out"):
-            name = _mapping(data, part).get("format")
+        said = {f"{at}data.{part}.format": _mapping(data, part).get("format") for part in ("train", "held_out")}
+        writing = [name for name, kind in stage_kinds(stages).items() if kind == "personas"]
+        rows = {f"stages.{name}.format": stages[name].get("format") for name in writing}
+        for path, name in {**said, **rows}.items():
             if isinstance(name, str) and name not in known:
-                yield Problem(f"{at}data.{part}.format", f"no format {name!r}{near(name, known)}")
+                yield Problem(path, f"no format {name!r}{near(name, known)}")
+            elif isinstance(name, str) and path in rows and known[name].rows is None:
+                able = [each for each, reader in known.items() if reader.rows is not None]
+                yield Problem(path, f"{name!r} reads files, not single rows; formats that do: {', '.join(able)}")
 
     def _rubric(self, rubric: Mapping[str, Any], domain: Domain, at: str, *, judged: bool) -> Iterator[Problem]:
         preset = rubric.get("preset")

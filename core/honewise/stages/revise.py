@@ -13,6 +13,7 @@ from typing import Any
 from honewise.clients import CallRecord, judge_numbers
 from honewise.errors import JudgeError, RunError, UnscoredBudgetExceeded, UserError
 from honewise.judges import Constitution, Revision, TemplateJudge, load_constitution, revisions
+from honewise.judges.asking import together
 from honewise.recipes.revising import ReviseStage
 from honewise.runs import manifest
 from honewise.runs.rows import StoredRollout
@@ -49,10 +50,10 @@ def run_revise(bench: Workbench, stage: ReviseStage, ctx: StageContext) -> None:
 
     def rewrite() -> None:
         if ctx.place.first:
-            with lent(bench.judge, lambda: bench.policy(author)):
-                _rewrite(bench, stage, ctx, constitution, rows, sampled, path)
+            _rewrite(bench, stage, ctx, constitution, rows, sampled, path)
 
-    processes.together(rewrite)
+    with lent(bench.judge, lambda: bench.policy(author)):  # loaded by all of them, or by none
+        processes.together(rewrite)
     processes.wait()
     bench.note_stage(ctx, of=author, constitution=constitution.hash, sha256=_sha256(path))
 
@@ -152,7 +153,8 @@ async def _all(
         return made, ""
 
     try:
-        return list(await asyncio.gather(*map(one, rows)))
+        found = await together(*map(one, rows))  # what is under way when the budget ends is paid for, and waited for
+        return [each for each in found if not isinstance(each, JudgeError)]
     finally:
         await judge.aclose()
 

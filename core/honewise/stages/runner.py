@@ -17,6 +17,7 @@ from honewise.recipes.schema import (
     DpoStage,
     EvaluateStage,
     PairsStage,
+    PersonasStage,
     ReviseStage,
     RewardModelStage,
     RlStage,
@@ -31,6 +32,7 @@ from honewise.runs.run import Run, StageContext
 from .dpo import check_dpo_stage, run_dpo
 from .evaluate import run_evaluate
 from .pairs import check_pairs_stage, run_pairs
+from .personas import check_personas_stage, run_personas
 from .recipe import read
 from .revise import check_revise_stage, run_revise
 from .reward_model import check_reward_model_stage, run_reward_model
@@ -146,6 +148,8 @@ def _check_stage(bench: Workbench, stage: Stage, ctx: StageContext) -> None:
             check_pairs_stage(bench, stage)
         case ReviseStage():
             check_revise_stage(bench, stage)
+        case PersonasStage():
+            check_personas_stage(bench, stage)
         case DpoStage():
             check_dpo_stage(stage, ctx)
         case RewardModelStage():
@@ -197,6 +201,8 @@ def _stage(bench: Workbench, stage: Stage, ctx: StageContext) -> None:
             run_pairs(bench, stage, ctx)
         case ReviseStage():
             run_revise(bench, stage, ctx)
+        case PersonasStage():
+            run_personas(bench, stage, ctx)
         case DpoStage():
             run_dpo(bench, stage, ctx)
         case RewardModelStage():

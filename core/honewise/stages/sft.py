@@ -7,7 +7,7 @@ from honewise.recipes.schema import DpoStage, SftStage
 from honewise.runs.run import StageContext
 
 from .workbench import Workbench, demonstrations
-from .written import written
+from .written import Shown, written
 
 __all__ = ["check_sft_stage", "run_sft", "seconds_of"]
 
@@ -24,14 +24,15 @@ def run_sft(bench: Workbench, stage: SftStage, ctx: StageContext) -> None:
     from honewise.engine.sft import train_sft
 
     if stage.on == "gold":
-        shown, after = demonstrations(bench.materials, stage.demonstrations), 0
+        shown = Shown(demonstrations(bench.materials, stage.demonstrations))
     else:
-        shown, after = written(bench, stage, ctx)
+        shown = written(bench, stage, ctx)
     policy = bench.policy(bench.source_of(ctx.stage))
-    train_sft(ctx, stage, policy, shown, seconds=seconds_of(stage, ctx), after=after)
+    whole = stage.model_copy(update={"steps": stage.steps and stage.steps * shown.phases})
+    train_sft(ctx, whole, policy, shown.pairs, seconds=seconds_of(stage, ctx), after=shown.after, levels=shown.levels)
     bench.keep_policy(policy, ctx.stage)
     facts = {} if stage.on == "gold" else {"on": stage.on, "of": stage.of or bench.source_of(ctx.stage)}
-    bench.note_stage(ctx, demonstrations=len(shown), **facts)
+    bench.note_stage(ctx, demonstrations=len(shown.pairs), **facts)
 
 
 def seconds_of(stage: SftStage | DpoStage, ctx: StageContext) -> float | None:

@@ -19,6 +19,7 @@ from honewise.recipes.schema import (
     DpoStage,
     EvaluateStage,
     PairsStage,
+    PersonasStage,
     Recipe,
     ReviseStage,
     RewardModelStage,
@@ -131,10 +132,10 @@ def scores(stage: object) -> bool:
     """Whether a stage has completions scored."""
     match stage:
         case SftStage():
-            return stage.on == "best"
+            return stage.on in ("best", "above")
         case DpoStage():
             return stage.rounds is not None
-        case PairsStage() | RlStage() | EvaluateStage():
+        case PairsStage() | PersonasStage() | RlStage() | EvaluateStage():
             return True
     return False
 
@@ -290,7 +291,7 @@ class Workbench:
         for name in reversed(self.before(stage)):
             spec = self.recipe.stages[name]
             said = spec.trainer.get("max_completion_length") if isinstance(spec, RlStage) else None
-            if isinstance(spec, SftStage | PairsStage | ReviseStage):
+            if isinstance(spec, SftStage | PairsStage | ReviseStage | PersonasStage):
                 said = spec.max_new_tokens
             if isinstance(spec, DpoStage) and spec.rounds is not None:
                 said = spec.rounds.max_new_tokens

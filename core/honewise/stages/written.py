@@ -1,16 +1,18 @@
-"""What a model wrote, to be learnt from: answers as they come, or the best of several by the rubric's total."""
+"""What a model wrote, to be learnt from: answers as they come, or those of several that the rubric's total favours."""
 
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from honewise.clients import CallRecord
 from honewise.contracts import Completion, Rubric, Scored, Task
 from honewise.errors import UserError
-from honewise.recipes.schema import BASE, PairsStage, PolicySpec, ReviseStage, SftStage
+from honewise.recipes.schema import BASE, PairsStage, PersonasStage, PolicySpec, ReviseStage, SftStage
 from honewise.runs.run import StageContext
 from honewise.scoring import Row
 from honewise.scoring.pairs import Candidate, PairRule, candidate
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from honewise.engine.trainer import Scores
     from honewise.models.policy import Policy
 
-__all__ = ["SAMPLES", "Unjudged", "written"]
+__all__ = ["SAMPLES", "Shown", "Unjudged", "written"]
 
 SAMPLES = 8
 """Completions of each task, of which the best is shown."""
@@ -50,16 +52,36 @@ class Unjudged:
         pass
 
 
-def written(bench: Workbench, stage: SftStage, ctx: StageContext) -> tuple[list[tuple[Task, str]], int]:
-    """What an ``sft`` stage shows on ``answers`` or ``best``, and how many steps of the store its making took.
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What an ``sft`` stage shows, and how it came by it."""
+
+    pairs: list[tuple[Task, str]]
+    after: int = 0
+    """Steps of the store that its making took."""
+    levels: tuple[int, ...] = ()
+    """For each pair, how many of the rising thresholds it reaches; empty where there are none."""
+
+    @property
+    def phases(self) -> int:
+        """Thresholds that something reaches; without thresholds one."""
+        return max(self.levels, default=1)
+
+
+def written(bench: Workbench, stage: SftStage, ctx: StageContext) -> Shown:
+    """What an ``sft`` stage shows that does not show gold.
 
     What was sampled before is not sampled again. Completions that were cut off have no end to be learnt, and are left
     out. Raises ``UserError`` where nothing is left.
     """
     tasks = rl_tasks(bench.materials)[: stage.demonstrations]
-    scorer: Scores = bench.scorer if stage.on == "best" else Unjudged()
+    scorer: Scores = bench.scorer if stage.on != "answers" else Unjudged()
     of = stage.of or bench.source_of(ctx.stage)
-    if isinstance(bench.recipe.stages.get(of), PairsStage):
+    if isinstance(bench.recipe.stages.get(of), PersonasStage):  # tasks of its own
+        found, steps = [candidate(row.scored, PairRule()) for row in ctx.store.rollouts(of)], 0
+        tasks = list({each.task.id: each.task for each in found}.values())[: stage.demonstrations]
+        found = [each for each in found if each.task.id in {task.id for task in tasks}]
+    elif isinstance(bench.recipe.stages.get(of), PairsStage):
         wanted = {task.id for task in tasks}
         stored = [row for row in ctx.store.rollouts(of) if row.task_id in wanted]
         found, steps = [candidate(row.scored, PairRule()) for row in stored], 0
@@ -71,13 +93,25 @@ def written(bench: Workbench, stage: SftStage, ctx: StageContext) -> tuple[list[
         found, steps = _from_file(bench, ctx, of, tasks, scorer)
     else:
         found, steps = _sampled(bench, stage, ctx, of, tasks, scorer)
-    shown = _chosen(found, stage)
+    shown, levels = _above(found, stage) if stage.on == "above" else (_chosen(found, stage), ())
     if not shown:
         cut = sum(each.truncated for each in found)
         raise UserError(f"nothing to show: of {len(found)} completions {cut} were cut off, and no other is good enough")
     tasks_shown = len({id(task) for task, _ in shown})
     ctx.progress.note(f"{ctx.stage}: {len(shown)} completions of {tasks_shown} of {len(tasks)} tasks are shown")
-    return shown, steps
+    _say_levels(ctx, stage, levels)
+    return Shown(shown, steps, levels)
+
+
+def _say_levels(ctx: StageContext, stage: SftStage, levels: Sequence[int]) -> None:
+    """How many completions reach each of several thresholds; those that none reaches have no steps."""
+    if not isinstance(stage.least, list):
+        return
+    counts = [sum(level > place for level in levels) for place in range(len(stage.least))]
+    told = ", ".join(f"{count} from {least:g} on" for count, least in zip(counts, stage.least, strict=True))
+    idle = counts.count(0)
+    rest = f"; nothing is left for {idle} of {len(counts)} thresholds, which have no steps" if idle else ""
+    ctx.progress.note(f"{ctx.stage}: {told}{rest}")
 
 
 def _sampled(
@@ -85,7 +119,7 @@ def _sampled(
 ) -> tuple[list[Candidate], int]:
     from honewise.engine.collecting import Draw, chunks_of, collect, fitting
 
-    best = stage.on == "best"
+    best = stage.on != "answers"
     temperature = stage.temperature if stage.temperature is not None else 1.0 if best else 0.0
     samples = stage.n or (SAMPLES if best else 1)
     draw = Draw(
@@ -149,9 +183,23 @@ def _chosen(found: Sequence[Candidate], stage: SftStage) -> list[tuple[Task, str
             continue
         scored = [each for each in group if each.score is not None]
         best = max(scored, key=_score, default=None)
-        if best is not None and (stage.least is None or _score(best) >= stage.least):
+        if best is not None and (not isinstance(stage.least, float | int) or _score(best) >= stage.least):
             shown.append((best.task, best.text))
     return shown
+
+
+def _above(found: Sequence[Candidate], stage: SftStage) -> tuple[list[tuple[Task, str]], tuple[int, ...]]:
+    """Every different completion from the lowest threshold on, the best of each task first, in the order of tasks; and
+    how many thresholds each reaches."""
+    least = stage.least if isinstance(stage.least, list) else [stage.least or 0.0]
+    groups: dict[str, dict[str, Candidate]] = {}
+    for each in found:
+        if not each.truncated and _score(each) >= least[0]:
+            groups.setdefault(each.task.id, {}).setdefault(each.text, each)
+    kept = [
+        each for group in groups.values() for each in sorted(group.values(), key=_score, reverse=True)[: stage.per_task]
+    ]
+    return [(each.task, each.text) for each in kept], tuple(bisect_right(least, _score(each)) for each in kept)
 
 
 def _score(each: Candidate) -> float:
