@@ -35,10 +35,12 @@ class Claim:
     """The stage that is measured against ``sft``."""
     sparse: bool = False
     """Whether sparse credit stands beside."""
+    surely: bool = False
+    """Whether the interval of greedy accuracy's change must end above -2 points, too; its middle never ends below 0."""
 
 
 CLAIMS = (
-    Claim("quickstart", "text-to-sql/quickstart", 0.25),
+    Claim("quickstart", "text-to-sql/quickstart", 0.25, surely=True),
     Claim("rloo", "text-to-sql/rloo-quickstart", 0.2),
     Claim("ppo", "text-to-sql/ppo-quickstart", 0.2),
     Claim("dpo", "text-to-sql/dpo-quickstart", 0.2, "dpo"),
@@ -94,4 +96,5 @@ def test_training_lifts_held_out_accuracy(claim: Claim, tmp_path: Path) -> None:
     for row in rows:
         names = (f"{claim.last} greedy", "sft greedy")
         (greedy,) = [c for c in row["comparisons"] if (c["one"], c["other"]) == names]
-        assert greedy["low"] > -0.02, f"greedy accuracy fell with seed {row['seed']}: {greedy}"
+        assert greedy["difference"] >= 0, f"greedy accuracy fell with seed {row['seed']}: {greedy}"
+        assert not claim.surely or greedy["low"] > -0.02, f"it may have fallen with seed {row['seed']}: {greedy}"
