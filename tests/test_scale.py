@@ -61,7 +61,7 @@ def test_sharding_is_what_the_launcher_says(monkeypatch: pytest.MonkeyPatch) -> 
     ],
 )
 def test_quantised_weights_need_adapters_and_their_own_keys(policy: dict[str, object], path: str | None) -> None:
-    found = [problem.path for problem in whole_problems({"policy": policy})]
+    found = [problem.path for problem in whole_problems({"domain": {"use": "arithmetic"}, "policy": policy})]
     assert found == ([path] if path else [])
 
 

@@ -191,7 +191,8 @@ def test_a_domain_in_the_place_of_a_recipe_and_names_that_are_near(command: Comm
     assert command("run", "arithmetic")[::2] == (
         2,
         "error: arithmetic: 1 problem\n"
-        "  is a domain, and a recipe is needed; the domain has these: arithmetic/quickstart\n",
+        "  is a domain, and a recipe is needed; the domain has these: arithmetic/personas, arithmetic/quickstart,"
+        " arithmetic/rest\n",
     )
     (tmp_path / "five.yaml").touch()
     (tmp_path / "quickstart.yaml").touch()
