@@ -140,11 +140,21 @@ def throughput() -> str:
     return _table(head, body)
 
 
+def step() -> str:
+    """A whole training step of TRL and of honewise."""
+    body = [
+        [name, f"{row['stock']:.2f}", f"{row['honewise']:.2f}", f"**{row['ratio']:.2f}**"]
+        for name, row in read("step")["rows"].items()
+    ]
+    return _table(["prompt and completion tokens, KL", "TRL, s a step", "honewise, s a step", "ratio"], body)
+
+
 CLAIMS = ("quickstart", "rloo", "ppo", "dpo", "reward-model", "code-api", "medical-mcq", "physics")
 TABLES: Mapping[str, Callable[[], str]] = {
     **{name: partial(claim, name) for name in CLAIMS},
     "dense": dense,
     "throughput": throughput,
+    "step": step,
 }
 
 
