@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from honewise import Domain, Score, Task, Unscored
@@ -205,6 +205,7 @@ _DOMAIN = physics()
 
 @settings(deadline=5000, max_examples=300)
 @given(text=_PIECES)
+@example(text=".²")
 def test_any_text_is_scored(text: str) -> None:
     _total(_DOMAIN, text)
 

@@ -184,7 +184,7 @@ def _scan(text: str) -> Iterator[Token]:
         character = text[at]
         if character.isspace() or character in "~$&":
             at += 1
-        elif "0" <= character <= "9" or (character == "." and text[at + 1 : at + 2].isdigit()):
+        elif "0" <= character <= "9" or (character == "." and text[at + 1 : at + 2].isdecimal()):
             token = _number(text, at)
             yield token
             at = token.end

@@ -168,7 +168,7 @@ def _texts(text: _Around, choices: Choices) -> Iterator[Mention]:
         said = _SPLIT_TEXT.sub(" ", match[0])
         named = {place for place, option in enumerate(choices.texts) if option == said}
         named |= {place for place, label in enumerate(choices.own_labels) if label == said}
-        if said.isdigit() and choices.lettered and text.option_before(match.start()):
+        if said.isdecimal() and choices.lettered and text.option_before(match.start()):
             place = int(said) - 1  # "option 4" where an option's text is 4 as well
             if 0 <= place < choices.count:
                 named.add(place)
