@@ -1,14 +1,13 @@
 """What recipes for two CPU cores promise, each over three seeds: `pytest -m bench tests/bench/test_recipe_claims.py`.
 
 A recipe runs as it is shipped, through the command line; only the seed and the name differ, and two seeds at once have
-a thread each. Where dense credit is told beside sparse credit, a second ``rl`` stage that pays everything at the last
-token is added. Writes ``results/NAME.json``, from which ``tables.py`` makes the tables of the READMEs. With
-``HONEWISE_BENCH_RUNS=FOLDER`` the runs are kept there, and one that was broken off goes on.
+a thread each. Where there is more to compare with, ``kept_runs.ARMS`` adds a second ``rl`` stage. Writes
+``results/NAME.json``, from which ``tables.py`` makes the tables of the READMEs. With ``HONEWISE_BENCH_RUNS=FOLDER`` the
+runs are kept there, and one that was broken off goes on.
 """
 
 from __future__ import annotations
 
-import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +15,7 @@ from typing import Any
 
 import pytest
 import tables
-import yaml
-from kept_runs import folder_of_runs, keep_run
+from kept_runs import claimed_run, folder_of_runs
 
 from honewise.runs.store import Store
 
@@ -33,8 +31,6 @@ class Claim:
     """The share of the ``sft`` policy's sampled error that is gone in the end, at the least."""
     last: str = "rl"
     """The stage that is measured against ``sft``."""
-    sparse: bool = False
-    """Whether sparse credit stands beside."""
     surely: bool = False
     """Whether the interval of greedy accuracy's change must end above -2 points, too; its middle never ends below 0."""
 
@@ -45,26 +41,14 @@ CLAIMS = (
     Claim("ppo", "text-to-sql/ppo-quickstart", 0.2),
     Claim("dpo", "text-to-sql/dpo-quickstart", 0.2, "dpo"),
     Claim("reward-model", "text-to-sql/reward-model", 0.2),
-    Claim("code-api", "code-api/quickstart", 0.25, sparse=True),
-    Claim("medical-mcq", "medical-mcq/quickstart", 0.25, sparse=True),
-    Claim("physics", "physics/quickstart", 0.25, sparse=True),
+    Claim("code-api", "code-api/quickstart", 0.25),
+    Claim("medical-mcq", "medical-mcq/quickstart", 0.25),
+    Claim("physics", "physics/quickstart", 0.25),
 )
 
 
-def sparse_beside(recipe: str) -> list[str]:
-    """Changes that add the stages ``sparse``, which differs from ``rl`` in its placement alone, and its evaluation."""
-    stages = yaml.safe_load((tables.ROOT / "examples" / f"{recipe}.yaml").read_text(encoding="utf-8"))["stages"]
-    how = {name: stages["evaluate"][name] for name in ("samples", "temperature", "batch")}
-    added = {
-        "sparse": {**stages["rl"], "stage": "rl", "from": "sft", "placement": "terminal"},
-        "evaluate-sparse": {"stage": "evaluate", "of": ["sparse"], **how},
-    }
-    return [f"stages.{name}={json.dumps(stage)}" for name, stage in added.items()]
-
-
 def _measure(folder: Path, claim: Claim, seed: int) -> dict[str, Any]:
-    changes = sparse_beside(claim.recipe) if claim.sparse else []
-    with Store(keep_run(folder, claim.recipe, f"{claim.name}-{seed}", seed, changes), readonly=True) as store:
+    with Store(claimed_run(folder, claim.recipe, claim.name, seed), readonly=True) as store:
         evaluations = {e.name: e for e in store.evaluations()}
         comparisons = [
             {"one": c.one, "other": c.other, "difference": c.difference, "low": c.low, "high": c.high}

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+import tables
+import yaml
 
 from honewise.runs.store import Store
 
-__all__ = ["folder_of_runs", "keep_run"]
+__all__ = ["ARMS", "Arm", "claimed_run", "folder_of_runs", "keep_run"]
 
 
 def folder_of_runs(otherwise: Path) -> Path:
@@ -18,6 +24,45 @@ def folder_of_runs(otherwise: Path) -> Path:
     folder = Path(os.environ.get("HONEWISE_BENCH_RUNS") or otherwise)
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """A stage beside ``rl`` that differs from it in one thing, and starts from the same warm-up."""
+
+    name: str
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    without: Sequence[str] = ()
+    """Rewards that do not count in it."""
+
+
+_SPARSE = Arm("sparse", {"placement": "terminal"})
+ARMS: Mapping[str, Arm] = {
+    "code-api/quickstart": _SPARSE,
+    "medical-mcq/quickstart": _SPARSE,
+    "physics/quickstart": Arm("answer-alone", without=("steps", "unit", "magnitude", "consistent", "format")),
+}
+"""By recipe."""
+
+
+def claimed_run(folder: Path, recipe: str, name: str, seed: int) -> Path:
+    """The store of an example as it is shipped, with its arm beside it where there is one."""
+    changes = arm_beside(recipe, ARMS[recipe]) if recipe in ARMS else []
+    return keep_run(folder, recipe, f"{name}-{seed}", seed, changes)
+
+
+def arm_beside(recipe: str, arm: Arm) -> list[str]:
+    """Changes to an example that add an arm to its stages, and an evaluation."""
+    example = tables.ROOT / "examples" / f"{recipe}.yaml"
+    stages = yaml.safe_load(example.read_text(encoding="utf-8"))["stages"]
+    how = {key: stages["evaluate"][key] for key in ("samples", "temperature", "batch")}
+    others = [*stages, f"evaluate-{arm.name}"]
+    added = {
+        f"stages.{arm.name}": {**stages["rl"], "stage": "rl", "from": "sft", **arm.changes},
+        f"stages.evaluate-{arm.name}": {"stage": "evaluate", "of": [arm.name], **how},
+        **{f"rubric.rewards.{reward}.stages": others for reward in arm.without},
+    }
+    return [f"{path}={json.dumps(value)}" for path, value in added.items()]
 
 
 def keep_run(folder: Path, recipe: str | Path, name: str, seed: int, changes: Sequence[str] = ()) -> Path:

@@ -20,7 +20,7 @@ from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 from honewise.models.text import decode_text
 
-__all__ = ["Decoded", "Placed", "Placement", "decode", "place"]
+__all__ = ["Decoded", "Placed", "Placement", "Placer", "decode", "place"]
 
 Placement = Literal["span_end", "spread", "terminal"]
 TokenSpan = tuple[int, int]
@@ -77,26 +77,44 @@ def place(
     ``span_end`` puts a span's value on its last token, ``spread`` shares it evenly among its tokens, ``terminal`` puts
     everything at the end. A span that overlaps no token goes to the end and is counted.
     """
-    rewards = [0.0] * len(tokens)
-    last_before = _last_policy_token(policy_wrote)
-    end = last_before[-1] if last_before else -1
-    if end < 0:
-        return Placed(torch.zeros(len(tokens), dtype=torch.float64), len(spans))
-    moved = 0
-    rewards[end] += terminal
-    overlapping = _Overlaps(tokens)
-    for start, stop, value in spans:
-        if placement == "terminal":
-            rewards[end] += value
-            continue
-        wrote = overlapping.find(start, stop)
-        targets = [last_before[i] for i in (wrote if placement == "spread" else wrote[-1:]) if last_before[i] >= 0]
-        if not targets:
-            moved += 1
-            targets = [end]
-        for target in targets:
-            rewards[target] += value / len(targets)
+    rewards, moved = Placer(tokens, policy_wrote, placement).place(spans, terminal)
     return Placed(torch.tensor(rewards, dtype=torch.float64), moved)
+
+
+class Placer:
+    """``place`` for one completion, several times: what it is told of the tokens is worked out once."""
+
+    def __init__(self, tokens: Sequence[TokenSpan], policy_wrote: Sequence[bool], placement: Placement) -> None:
+        self._tokens, self._placement = tokens, placement
+        self._last_before = _last_policy_token(policy_wrote)
+        self._end = self._last_before[-1] if self._last_before else -1
+        self._overlaps: _Overlaps | None = None
+
+    def place(self, spans: Sequence[tuple[int, int, float]], terminal: float) -> tuple[list[float], int]:
+        """The reward of each token, and how many spans were moved to the end."""
+        rewards = [0.0] * len(self._tokens)
+        if self._end < 0:
+            return rewards, len(spans)
+        moved = 0
+        rewards[self._end] += terminal
+        for start, stop, value in spans:
+            if self._placement == "terminal":
+                rewards[self._end] += value
+                continue
+            targets = self._targets(start, stop)
+            if not targets:
+                moved += 1
+                targets = [self._end]
+            for target in targets:
+                rewards[target] += value / len(targets)
+        return rewards, moved
+
+    def _targets(self, start: int, stop: int) -> list[int]:
+        if self._overlaps is None:
+            self._overlaps = _Overlaps(self._tokens)
+        wrote = self._overlaps.find(start, stop)
+        chosen = wrote if self._placement == "spread" else wrote[-1:]
+        return [self._last_before[i] for i in chosen if self._last_before[i] >= 0]
 
 
 class _Overlaps:

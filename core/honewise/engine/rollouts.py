@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -13,7 +14,7 @@ from honewise.scoring.credit import GroupCredit, credit
 from honewise.scoring.mixed import MixedRubric
 from honewise.scoring.rubric import CAP
 
-from .credit import Decoded, Placement, place
+from .credit import Decoded, Placement, Placer
 
 __all__ = [
     "RolloutBatch",
@@ -86,7 +87,7 @@ def cost_credits(scored: Sequence[Scored], rubric: Rubric, costs: Sequence[str],
 
 def totals_of(scored: Sequence[Scored], names: Sequence[str], *, weighted: bool = True) -> Tensor:
     """(K, N), float64: each component's total, NaN where missing; ``weighted`` as it counts in the rubric."""
-    table = torch.full((len(names), len(scored)), torch.nan, dtype=torch.float64)
+    table = np.full((len(names), len(scored)), np.nan)
     for k, name in enumerate(names):
         for i, one in enumerate(scored):
             cell = one.rewards.get(name)
@@ -94,7 +95,7 @@ def totals_of(scored: Sequence[Scored], names: Sequence[str], *, weighted: bool 
                 table[k, i] = cell.value * (cell.weight if weighted else 1.0)
             elif name == CAP and one.total is not None:
                 table[k, i] = one.cut
-    return table
+    return torch.from_numpy(table)
 
 
 def token_credit(
@@ -110,21 +111,21 @@ def token_credit(
 
     ``decoded`` and ``wrote`` (which tokens are the policy's) have one entry for each of them; ``width`` is T.
     """
-    rewards = torch.zeros(len(decoded), len(names), width, dtype=torch.float64)
-    scored = torch.zeros(len(decoded), len(names), dtype=torch.bool)
-    mask = torch.zeros(len(decoded), width, dtype=torch.bool)
+    rewards = np.zeros((len(decoded), len(names), width))
+    scored = np.zeros((len(decoded), len(names)), dtype=bool)
+    mask = np.zeros((len(decoded), width), dtype=bool)
     samples = len(groups[0].cells) if groups else 1
     moved = 0
     for row, (text, own) in enumerate(zip(decoded, wrote, strict=True)):
-        mask[row, : len(own)] = torch.tensor(list(own), dtype=torch.bool)
+        mask[row, : len(own)] = own
         group, sample = divmod(first + row, samples)
         cells = groups[group].cells[sample]
+        placer = Placer(text.spans, own, placement)
         for column, name in enumerate(names):
             cell = cells.get(name)
             if cell is None:
                 continue
-            placed = place(cell.spans, cell.terminal, text.spans, own, placement)
-            rewards[row, column, : len(own)] = placed.rewards
+            rewards[row, column, : len(own)], elsewhere = placer.place(cell.spans, cell.terminal)
             scored[row, column] = True
-            moved += placed.moved
-    return TokenCredit(rewards, scored, mask, moved)
+            moved += elsewhere
+    return TokenCredit(torch.from_numpy(rewards), torch.from_numpy(scored), torch.from_numpy(mask), moved)

@@ -133,12 +133,8 @@ class CreditTrainer(Timed, Telling, Sampling, Losses, ExactCheckpoints, ActorCri
     def _reward_table(self, scored: Sequence[Scored]) -> Tensor:
         """(N, K) values before weights, NaN where missing; the weights of this step are set beside it."""
         table = totals_of(scored, self.names, weighted=False).T.float().to(self.accelerator.device)
-        weights = torch.ones(len(self.names))
-        for column, name in enumerate(self.names):
-            for one in scored:
-                if name in one.rewards:
-                    weights[column] = one.rewards[name].weight
-        self.reward_weights = weights
+        last = {name: cell.weight for one in scored for name, cell in one.rewards.items()}
+        self.reward_weights = torch.tensor([last.get(name, 1.0) for name in self.names])
         return table
 
     # advantages
