@@ -89,11 +89,12 @@ def _seconds(found: Mapping[str, Any]) -> str:
     return f"one CPU core each, {found['at_once']} seeds at once"
 
 
-def dense() -> str:
+def dense(name: str) -> str:
     """Steps and seconds that dense credit takes to the accuracy at which sparse credit ends."""
-    found = read("dense")
+    found = read(name)
+    sparse, dense = found["arms"]
     seconds = found["seconds_a_step"]
-    pace = seconds["dense"] / seconds["sparse"]
+    pace = seconds[dense] / seconds[sparse]
     body = [
         [
             str(row["seed"]),
@@ -104,21 +105,21 @@ def dense() -> str:
         ]
         for row in found["rows"]
     ]
-    head = ["seed", "sparse ends at, %", "dense ends at, %", "dense gets there at step", "of sparse's seconds"]
+    head = ["seed", f"`{sparse}` ends at, %", f"`{dense}` ends at, %", f"`{dense}` gets there at step"]
     shares = sorted(math.inf if row["steps"] is None else row["steps"] / found["steps"] for row in found["rows"])
     median = shares[len(shares) // 2]
     said = "not reached" if math.isinf(median) else f"{100 * median:.0f} %"
     return (
-        f"{_table(head, body)}\n\nMedian share of the steps: {said}. "
+        f"{_table([*head, f'of the seconds of `{sparse}`'], body)}\n\nMedian share of the steps: {said}. "
         f"Accuracy is that of the completions sampled in training, over windows of {found['window']} steps "
-        f"(every step has new tasks). A step takes {seconds['dense']:.1f} s dense and {seconds['sparse']:.1f} s sparse,"
-        " side by side on one core each. "
-        f"On held-out tasks, sampled, mean of {len(found['rows'])} seeds: {_held_out(found['rows'])}."
+        f"(every step has new tasks). A step of `{dense}` takes {seconds[dense]:.1f} s, of `{sparse}` "
+        f"{seconds[sparse]:.1f} s, side by side on one core each. "
+        f"On held-out tasks, sampled, mean of {len(found['rows'])} seeds: "
+        f"{_held_out(found['rows'], ('sft', sparse, dense))}."
     )
 
 
-def _held_out(rows: Sequence[Mapping[str, Any]]) -> str:
-    arms = ("sft", "sparse", "dense")
+def _held_out(rows: Sequence[Mapping[str, Any]], arms: Sequence[str]) -> str:
     each = {arm: math.fsum(row["held_out"][f"{arm} t=1"] for row in rows) / len(rows) for arm in arms}
     return ", ".join(f"`{arm}` {100 * value:.1f} %" for arm, value in each.items())
 
@@ -152,7 +153,7 @@ def step() -> str:
 CLAIMS = ("quickstart", "rloo", "ppo", "dpo", "reward-model", "code-api", "medical-mcq", "physics")
 TABLES: Mapping[str, Callable[[], str]] = {
     **{name: partial(claim, name) for name in CLAIMS},
-    "dense": dense,
+    **{name: partial(dense, name) for name in ("dense", "physics-dense")},
     "throughput": throughput,
     "step": step,
 }

@@ -82,12 +82,17 @@ class Comparison:
     tasks: int
 
 
+_COMPACT = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), default=str)
+
+
 def to_json(value: Any) -> str:
     """Compact JSON with sorted keys; numbers that JSON has no form for become null."""
-    return json.dumps(_finite(value), ensure_ascii=False, sort_keys=True, separators=(",", ":"), default=str)
+    return _COMPACT.encode(_finite(value))
 
 
 def _finite(value: Any) -> Any:
+    if value is None or type(value) in (str, int, bool):
+        return value
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if isinstance(value, Mapping):
@@ -122,18 +127,22 @@ def _task_json(task: Task) -> str:
 
 def task_hash(task: Task) -> str:
     """Hash of everything a task holds; equal tasks have equal hashes on every machine."""
-    return hashlib.sha256(f"{task.id}\0{_task_json(task)}".encode("utf-8", "backslashreplace")).hexdigest()
+    return task_record(task)[0]
 
 
 def task_record(task: Task) -> tuple[str, str, str]:
-    return task_hash(task), _text(task.id), _task_json(task)
+    """Its hash, its id and the rest of it."""
+    written = _task_json(task)
+    whole = hashlib.sha256(f"{task.id}\0{written}".encode("utf-8", "backslashreplace")).hexdigest()
+    return whole, _text(task.id), written
 
 
-def rollout_record(row: RolloutRow) -> tuple[Any, ...]:
+def rollout_record(row: RolloutRow, task: str) -> tuple[Any, ...]:
+    """``task``: the hash of the row's."""
     scored, completion = row.scored, row.scored.completion
     pieces = {name: [piece.start, piece.end] for name, piece in completion.pieces.items()}
     return (
-        task_hash(scored.task),
+        task,
         _text(scored.task.id),
         row.group,
         row.sample,

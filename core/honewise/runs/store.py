@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from honewise.clients import CallRecord, Spent
+from honewise.contracts import Task
 from honewise.errors import RunError
 
 from . import calls, glances
@@ -244,11 +245,16 @@ class Store:
         )
 
     def _write_rollouts(self, stage: str, step: int | None, evaluation: int | None, rows: Iterable[RolloutRow]) -> None:
+        known: dict[int, tuple[Task, str]] = {}  # the task beside its hash, so that its id stays its own
         for row in rows:
-            self._db.execute("INSERT OR IGNORE INTO tasks VALUES (?, ?, ?)", records.task_record(row.scored.task))
+            task = row.scored.task
+            if id(task) not in known:
+                record = records.task_record(task)
+                known[id(task)] = task, record[0]
+                self._db.execute("INSERT OR IGNORE INTO tasks VALUES (?, ?, ?)", record)
             rollout = self._db.execute(
                 f"INSERT INTO rollouts VALUES ({', '.join('?' * 20)})",
-                (None, stage, step, evaluation, *records.rollout_record(row)),
+                (None, stage, step, evaluation, *records.rollout_record(row, known[id(task)][1])),
             ).lastrowid
             self._db.executemany(
                 f"INSERT INTO scores VALUES ({', '.join('?' * 11)})",
