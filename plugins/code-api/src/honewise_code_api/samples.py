@@ -45,38 +45,34 @@ _FUNCTIONS = (
         {"city": ("string", _CITIES), "days": ("integer", _SMALL)},
         (
             "weather in {city} for {days} days",
-            "for {days} days, the weather in {city}",
-            "{city}: weather of {days} days",
+            "what will {city} be like over {days} days",
+            "{days} day outlook, {city}",
         ),
     ),
     _Function(
         "timer",
         {"minutes": ("integer", _SMALL), "name": ("string", ("tea", "rice", "bread", "eggs", "nap"))},
-        ("set {minutes} minutes for {name}", "for {name}, set {minutes} minutes", "{name}: {minutes} minutes to set"),
+        ("set {minutes} minutes for {name}", "a {name} timer of {minutes} minutes", "{name} needs {minutes} minutes"),
     ),
     _Function(
         "send",
         {"to": ("string", _NAMES), "amount": ("integer", _SMALL)},
-        ("send {amount} to {to}", "to {to}, send {amount}", "{to}: {amount} to send"),
+        ("send {amount} to {to}", "pay {to} the sum of {amount}", "{to} should get {amount} from me"),
     ),
     _Function(
         "book",
         {"city": ("string", _CITIES), "people": ("integer", _SMALL)},
-        (
-            "a table in {city} for {people} people",
-            "for {people} people, a table in {city}",
-            "{city}: a table of {people} people",
-        ),
+        ("a table in {city} for {people} people", "book {people} seats in {city}", "{people} of us dine in {city}"),
     ),
     _Function(
         "area",
         {"width": ("integer", _SMALL), "height": ("integer", _SMALL)},
-        ("area of {width} by {height}", "{width} by {height}, the area", "area: {width} and {height}"),
+        ("area of {width} by {height}", "how large is {width} wide and {height} high", "a {width} x {height} field"),
     ),
     _Function(
         "remind",
         {"name": ("string", _NAMES), "hour": ("integer", tuple(range(1, 24)))},
-        ("remind {name} at {hour}", "at {hour}, remind {name}", "{name}: remind at {hour}"),
+        ("remind {name} at {hour}", "at {hour} tell {name}", "{name} wants a note at {hour}"),
     ),
 )
 
