@@ -16,7 +16,11 @@ import yaml
 
 from honewise.runs.store import Store
 
-__all__ = ["ARMS", "Arm", "claimed_run", "folder_of_runs", "keep_run"]
+__all__ = ["ARMS", "SEEDS", "Arm", "claimed_run", "folder_of_runs", "keep_run"]
+
+
+SEEDS = (1, 2, 3)
+"""Of what recipes claim."""
 
 
 def folder_of_runs(otherwise: Path) -> Path:
@@ -46,8 +50,11 @@ ARMS: Mapping[str, Arm] = {
 
 
 def claimed_run(folder: Path, recipe: str, name: str, seed: int) -> Path:
-    """The store of an example as it is shipped, with its arm beside it where there is one."""
+    """The store of an example as it is shipped, with its arm beside it where there is one. Seeds that nothing is
+    claimed of, but of the arm, do without the control that trains for as long as ``rl``."""
     changes = arm_beside(recipe, ARMS[recipe]) if recipe in ARMS else []
+    if seed not in SEEDS:
+        changes.append("stages.more-sft.seconds=1")
     return keep_run(folder, recipe, f"{name}-{seed}", seed, changes)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from honewise.contracts import Completion, Piece, Score
@@ -30,16 +31,22 @@ def tagged(text: str, tag: str) -> Piece | None:
 def pay_tags(completion: Completion, tags: Sequence[str]) -> Score:
     """Pay each opening and closing tag that stands exactly once and in the order given: equal shares, sum 1.
 
-    A tag that is missing, doubled or before its predecessor earns nothing; the others keep their shares, so
-    half of the form earns half.
+    A tag that is missing, doubled or behind one that should follow it earns nothing; the others keep their shares, so
+    half of the form earns half. A doubled tag is paid where it first stands and charged where it stands again: credit
+    is settled by what is written so far, so that no later token can earn it anew.
     """
     wanted = [form for tag in tags for form in (f"<{tag}>", f"</{tag}>")]
-    text, reached, spans = completion.text, 0, []
-    for form in wanted:
-        at = text.find(form)
-        if at < reached or text.find(form, at + 1) >= 0:
-            continue
-        reached = at + len(form)
-        spans.append(Piece(form, at).pays(1 / len(wanted), form))
-    missing = len(wanted) - len(spans)
+    seen, paid, spans = set[str](), set[str](), []
+    reached = -1
+    for match in re.finditer("|".join(map(re.escape, wanted)), completion.text):
+        form, piece = match[0], Piece(match[0], match.start())
+        if form in paid:
+            paid.remove(form)
+            spans.append(piece.pays(-1 / len(wanted), f"{form} again"))
+        elif form not in seen and wanted.index(form) > reached:
+            paid.add(form)
+            reached = wanted.index(form)
+            spans.append(piece.pays(1 / len(wanted), form))
+        seen.add(form)
+    missing = len(wanted) - len(paid)
     return Score(spans=spans, feedback=f"{missing} of {len(wanted)} tags missing, doubled or misplaced" * bool(missing))

@@ -203,6 +203,13 @@ def _total(domain: Domain, text: str) -> None:
 _DOMAIN = physics()
 
 
+@pytest.fixture(scope="module")
+def warm() -> None:
+    """What is only loaded when it is needed, so that no example is charged for it."""
+    _total(_DOMAIN, "<reasoning>F = 3 kg * 4 m/s^2 = 12 N</reasoning><answer>x^2 + 1</answer>")
+
+
+@pytest.mark.usefixtures("warm")
 @settings(deadline=5000, max_examples=300)
 @given(text=_PIECES)
 @example(text=".²")
@@ -211,6 +218,7 @@ def test_any_text_is_scored(text: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("warm")
 @settings(deadline=5000, max_examples=10_000)
 @given(text=st.one_of(_PIECES, st.text(max_size=300)))
 def test_ten_thousand_texts_are_scored(text: str) -> None:

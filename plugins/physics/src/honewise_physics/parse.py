@@ -1,12 +1,9 @@
 """Reading a completion: its reasoning, and its final answer where it stands.
 
 The form asked for is ``<reasoning>..</reasoning><answer>..</answer>``, in the compact style steps and ``<answer>``.
-What
-models write instead is read as far as its meaning is plain: the last ``<answer>`` that has anything in it, else the
-last
-``\\boxed{..}``, else what follows the last "answer is" or "answer:" of a line. A closing tag that is missing is taken
-to
-stand at the end. Anything else is unreadable: ``answer`` is None, and that is the model's doing.
+What models write instead is read as far as its meaning is plain: the last ``<answer>`` that has anything in it, else
+the last ``\\boxed{..}``, else what follows the last "answer is" or "answer:" of a line. A closing tag that is missing
+is taken to stand at the end. Anything else is unreadable: ``answer`` is None, and that is the model's doing.
 """
 
 from __future__ import annotations
@@ -15,10 +12,11 @@ import re
 
 from honewise import Completion, Piece, Task
 
-__all__ = ["MOST_ANSWER", "parse"]
+__all__ = ["MOST_ANSWER", "answers_in_turn", "parse"]
 
 MOST_ANSWER = 2_000
 """Longest answer in characters; a longer one is unreadable."""
+MOST_IN_TURN = 8
 
 _TAG = re.compile(r"</?(?:reasoning|answer)>", re.IGNORECASE)
 _SAID = re.compile(r"\banswer(?:[ \t]+is\b|[ \t]*[:=])[ \t]*", re.IGNORECASE)
@@ -30,6 +28,23 @@ def parse(text: str, _task: Task) -> Completion:
     Pieces, each only where it is there: ``answer`` and ``reasoning``, which is what stands in its tags, else all that
     comes before the answer.
     """
+    return _read(text)[0]
+
+
+def answers_in_turn(completion: Completion) -> list[Completion]:
+    """The completion as it stood after each of its answers, the last one last; of more than ``MOST_IN_TURN`` the last
+    ones. So what an answer is worth can be told from what was written up to it."""
+    found, begins = [completion], _read(completion.text)[1]
+    while begins and len(found) < MOST_IN_TURN:
+        before, begins = _read(completion.text[:begins])
+        if before.answer is None:
+            break
+        found.append(before)
+    return found[::-1]
+
+
+def _read(text: str) -> tuple[Completion, int]:
+    """What ``parse`` gives, and where the tag or the words begin that announce the answer."""
     whole = Piece(text)
     tags = [(match[0].lower(), match.start(), match.end()) for match in _TAG.finditer(text)]
     answer, begins = _tagged(whole, tags)
@@ -43,8 +58,8 @@ def parse(text: str, _task: Task) -> Completion:
     reasoning = _reasoning(whole, tags, begins)
     pieces = {"reasoning": reasoning} if reasoning.text.strip() else {}
     if answer is None or not answer.text or len(answer.text) > MOST_ANSWER:
-        return Completion(text, None, pieces)
-    return Completion(text, answer.text, {**pieces, "answer": answer})
+        return Completion(text, None, pieces), begins
+    return Completion(text, answer.text, {**pieces, "answer": answer}), begins
 
 
 def _tagged(whole: Piece, tags: list[tuple[str, int, int]]) -> tuple[Piece | None, int]:

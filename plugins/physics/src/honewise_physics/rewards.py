@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any, Literal
 
@@ -16,6 +16,7 @@ from .check import Outcome, check
 from .consistency import consistent
 from .judging import ranking, reasoning_score
 from .official import jee_marks, scibench_right
+from .parse import answers_in_turn
 from .progress import symbolic
 from .prompts import Form, plain_text
 from .steps import Step, find_steps, gold_values, near
@@ -81,29 +82,40 @@ def _parts(found: Outcome) -> dict[str, float]:
     }
 
 
-def _found(task: Task, completion: Completion) -> Outcome | Score | Unscored:
+def _dense(
+    task: Task,
+    completion: Completion,
+    worth: Callable[[Outcome, str], tuple[float, tuple[int, int] | None]],
+    label: str,
+) -> Score | Unscored:
+    """What the answer is worth, paid where it stands: ``worth`` gives the value and the place in the answer.
+
+    Of several answers the last one counts. Each is paid what it adds to the one before it, and charged what it takes
+    away; so the credit of a token does not depend on what comes after it, and to answer again earns nothing anew.
+    """
     if not task.reference.get("answers"):
         return Unscored(_NO_GOLD)
-    found = None if completion.answer is None else outcome(task, completion.answer)
-    return Score(feedback=_UNREADABLE) if found is None else found
-
-
-def _paid(completion: Completion, where: tuple[int, int] | None, value: float, label: str) -> Score:
-    piece = completion.pieces.get("answer")
-    if not value or piece is None:
-        return Score(value)
-    if where is None:
-        return Score(spans=[piece.pays(value, label)])
-    return Score(spans=[piece.slice(*where).pays(value, label)])
+    before, terminal, spans = 0.0, 0.0, []
+    feedback = _UNREADABLE
+    for said in answers_in_turn(completion):
+        found = None if said.answer is None else outcome(task, said.answer)
+        feedback = "" if found is not None else _UNREADABLE
+        value, where = (0.0, None) if found is None or said.answer is None else worth(found, said.answer)
+        piece = said.pieces.get("answer")
+        if piece is None:
+            terminal += value - before
+        elif value != before:
+            spans.append((piece if where is None else piece.slice(*where)).pays(value - before, label))
+        before = value
+    return Score(terminal, spans, feedback=feedback)
 
 
 @reward(cost="process", deadline=_DEADLINE)
 def number(task: Task, completion: Completion) -> Score | Unscored:
     """1 where the number is right once units are converted; without the right dimension, where the bare number is."""
-    found = _found(task, completion)
-    if not isinstance(found, Outcome):
-        return found
-    return _paid(completion, found.number_at, float(found.number_ok or found.correct), "number")
+    return _dense(
+        task, completion, lambda found, _: (float(found.number_ok or found.correct), found.number_at), "number"
+    )
 
 
 @reward(cost="process", deadline=_DEADLINE)
@@ -112,14 +124,13 @@ def unit(task: Task, completion: Completion, *, partial: float = 0.5) -> Score |
     scale; else 0. An answer that needs no unit earns it by being right."""
     if not 0 <= partial <= 1:
         raise UserError(f"unit: partial is {partial}; it must lie in [0, 1]")
-    found = _found(task, completion)
-    if not isinstance(found, Outcome):
-        return found
-    if found.number_at is None:
-        value = float(found.correct)
-    else:
-        value = 1.0 if found.scale_ok else partial if found.unit_ok else 0.0
-    return _paid(completion, found.unit_at, value, "unit")
+
+    def worth(found: Outcome, _: str) -> tuple[float, tuple[int, int] | None]:
+        if found.number_at is None:
+            return float(found.correct), found.unit_at
+        return 1.0 if found.scale_ok else partial if found.unit_ok else 0.0, found.unit_at
+
+    return _dense(task, completion, worth, "unit")
 
 
 @reward(cost="process", deadline=_DEADLINE)
@@ -130,30 +141,28 @@ def magnitude(task: Task, completion: Completion, *, decades: float = 2.0) -> Sc
     """
     if not decades > 0:
         raise UserError(f"magnitude: decades is {decades}; it must be above 0")
-    found = _found(task, completion)
-    if not isinstance(found, Outcome):
-        return found
-    if found.correct:
-        value = 1.0
-    elif found.ratio is None or found.ratio <= 0 or not found.unit_ok:
-        value = 0.0
-    else:
-        value = max(0.0, 1.0 - abs(math.log10(found.ratio)) / decades)
-    return _paid(completion, found.number_at, value, "magnitude")
+
+    def worth(found: Outcome, _: str) -> tuple[float, tuple[int, int] | None]:
+        if found.correct:
+            return 1.0, found.number_at
+        if found.ratio is None or found.ratio <= 0 or not found.unit_ok:
+            return 0.0, found.number_at
+        return max(0.0, 1.0 - abs(math.log10(found.ratio)) / decades), found.number_at
+
+    return _dense(task, completion, worth, "magnitude")
 
 
 @reward(cost="process", deadline=_DEADLINE)
 def marks(task: Task, completion: Completion) -> Score | Unscored:
     """Partial marks: JEE's for options, the share of right ones among several answers, else as ``answer``."""
-    found = _found(task, completion)
-    if not isinstance(found, Outcome):
-        return found
-    golds = task.reference["answers"]
-    value = found.share
-    if len(golds) == 1 and golds[0].get("kind") == "choice" and completion.answer is not None:
-        right = letters_in(str(golds[0].get("text")))
-        value = jee_marks(letters_in(completion.answer), right, several=len(right) > 1)
-    return _paid(completion, None, max(value, float(found.correct)), "marks")
+    golds = task.reference.get("answers") or []
+    choice = letters_in(str(golds[0].get("text"))) if len(golds) == 1 and golds[0].get("kind") == "choice" else None
+
+    def worth(found: Outcome, said: str) -> tuple[float, tuple[int, int] | None]:
+        value = found.share if choice is None else jee_marks(letters_in(said), choice, several=len(choice) > 1)
+        return max(value, float(found.correct)), None
+
+    return _dense(task, completion, worth, "marks")
 
 
 @reward(cost="process", deadline=_DEADLINE)
@@ -161,11 +170,13 @@ def scibench(task: Task, completion: Completion) -> Score | Unscored:
     """1 where SciBench's own rule calls the answer right: numbers to 5 %, units not looked at. Other kinds: as
     ``answer``.
     """
-    found = _found(task, completion)
-    if not isinstance(found, Outcome):
-        return found
-    golds = task.reference["answers"]
-    if len(golds) != 1 or golds[0].get("kind", "number") != "number" or completion.answer is None:
+    golds = task.reference.get("answers")
+    if not golds:
+        return Unscored(_NO_GOLD)
+    found = None if completion.answer is None else outcome(task, completion.answer)
+    if found is None or completion.answer is None:
+        return Score(feedback=_UNREADABLE)
+    if len(golds) != 1 or golds[0].get("kind", "number") != "number":
         return Score(float(found.correct))
     right = scibench_right(completion.answer, str(golds[0].get("text")), str(golds[0].get("unit") or ""))
     return Score(float(right))
@@ -225,10 +236,13 @@ class FormReward:
         self._form = form
 
     def format(self, completion: Completion) -> Score:
-        """Pays each tag that stands once and in its place; the last one only where nothing follows it."""
+        """Pays each tag that stands once and in its place; what follows the last one is charged as much."""
         score = pay_tags(completion, self._form.tags)
         last = f"</{self._form.tags[-1]}>"
-        spans = [span for span in score.spans if span.label != last or not completion.text[span.end :].strip()]
+        spans = list(score.spans)
+        if spans and spans[-1].label == last and (rest := completion.text[spans[-1].end :]).strip():
+            begins = len(completion.text) - len(rest.lstrip())
+            spans.append(Span(begins, begins + 1, -spans[-1].value, "more"))
         return Score(spans=spans, feedback=score.feedback)
 
 
