@@ -65,6 +65,38 @@ def test_credit_lies_on_the_number_and_on_the_unit(judge_text: Callable[..., Any
     assert text[unit.start : unit.end] == "N"
 
 
+SAID = [
+    "<answer>12 N</answer>",
+    "<answer>13 N",
+    "<answer>12 kg</answer>",
+    "answer: 11 N\n",
+    "\\boxed{12}",
+    "<answer>",
+    "x ",
+]
+
+
+@given(st.lists(st.sampled_from(SAID), max_size=5), st.lists(st.sampled_from(SAID), max_size=3))
+def test_to_answer_again_earns_what_the_total_gains(before: list[str], after: list[str]) -> None:
+    """What follows a text is paid the difference that it makes to the total: repeating an answer is worth nothing."""
+    first, whole = "".join(before), "".join([*before, *after])
+    rewards = {reward.name: reward.fn for reward in physics().rewards}
+    for name in ("number", "unit", "magnitude", "marks"):
+        one, both = (rewards[name](TASK, parse(text, TASK)) for text in (first, whole))
+        assert 0 <= both.value <= 1
+        if first.endswith((">", "\n", "}", "x ")) or not after:
+            settled = [span for span in both.spans if span.start < len(first)]
+            assert sum(span.value for span in settled) == pytest.approx(sum(span.value for span in one.spans)), name
+
+
+def test_the_second_answer_is_paid_the_difference(judge_text: Callable[..., Any]) -> None:
+    text = "<answer>120 N</answer><answer>12 kg</answer>"
+    spans = judge_text("unit", TASK, text).spans
+    assert [(text[span.start : span.end], span.value) for span in spans] == [("N", 1.0), ("kg", -1.0)]
+    assert judge_text("unit", TASK, "<answer>12 N</answer><answer>12 N</answer>").value == 1.0
+    assert len(judge_text("unit", TASK, "<answer>12 N</answer><answer>12 N</answer>").spans) == 1
+
+
 def test_options_are_checked(judge_text: Callable[..., Any]) -> None:
     for name, options in (
         ("answer", {"rule": "magic"}),

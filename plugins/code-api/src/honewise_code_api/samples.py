@@ -37,8 +37,9 @@ class _Function:
 
 
 _CITIES = ("Oslo", "Rome", "Lima", "Cairo", "Quito", "Delhi", "Turin", "Kyoto", "Accra", "Perth")
+_DISHES = ("tea", "rice", "bread", "eggs", "soup", "pasta", "cake", "beans", "stew", "corn")
 _NAMES = ("Ada", "Ben", "Cleo", "Dan", "Eva", "Finn", "Gus", "Hana", "Ivo", "June")
-_SMALL = tuple(range(2, 30))
+_SMALL = tuple(range(2, 13))
 _FUNCTIONS = (
     _Function(
         "weather",
@@ -51,7 +52,7 @@ _FUNCTIONS = (
     ),
     _Function(
         "timer",
-        {"minutes": ("integer", _SMALL), "name": ("string", ("tea", "rice", "bread", "eggs", "nap"))},
+        {"minutes": ("integer", _SMALL), "name": ("string", _DISHES)},
         ("set {minutes} minutes for {name}", "a {name} timer of {minutes} minutes", "{name} needs {minutes} minutes"),
     ),
     _Function(
@@ -71,7 +72,7 @@ _FUNCTIONS = (
     ),
     _Function(
         "remind",
-        {"name": ("string", _NAMES), "hour": ("integer", tuple(range(1, 24)))},
+        {"name": ("string", _NAMES), "hour": ("integer", _SMALL)},
         ("remind {name} at {hour}", "at {hour} tell {name}", "{name} wants a note at {hour}"),
     ),
 )
