@@ -37,9 +37,8 @@ class _Function:
 
 
 _CITIES = ("Oslo", "Rome", "Lima", "Cairo", "Quito", "Delhi", "Turin", "Kyoto", "Accra", "Perth")
-_DISHES = ("tea", "rice", "bread", "eggs", "soup", "pasta", "cake", "beans", "stew", "corn")
 _NAMES = ("Ada", "Ben", "Cleo", "Dan", "Eva", "Finn", "Gus", "Hana", "Ivo", "June")
-_SMALL = tuple(range(2, 13))
+_SMALL = tuple(range(2, 30))
 _FUNCTIONS = (
     _Function(
         "weather",
@@ -52,7 +51,7 @@ _FUNCTIONS = (
     ),
     _Function(
         "timer",
-        {"minutes": ("integer", _SMALL), "name": ("string", _DISHES)},
+        {"minutes": ("integer", _SMALL), "name": ("string", ("tea", "rice", "bread", "eggs", "nap"))},
         ("set {minutes} minutes for {name}", "a {name} timer of {minutes} minutes", "{name} needs {minutes} minutes"),
     ),
     _Function(
@@ -72,7 +71,7 @@ _FUNCTIONS = (
     ),
     _Function(
         "remind",
-        {"name": ("string", _NAMES), "hour": ("integer", _SMALL)},
+        {"name": ("string", _NAMES), "hour": ("integer", tuple(range(1, 24)))},
         ("remind {name} at {hour}", "at {hour} tell {name}", "{name} wants a note at {hour}"),
     ),
 )
