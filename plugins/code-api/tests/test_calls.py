@@ -24,16 +24,19 @@ GOOD = "music.play(artist='Nina Simone', minutes=5)"
         ("[music.play(minutes=6, artist='nina-simone')]", 1.0, True),
         ("music.play('Nina Simone', 5)", 1.0, True),
         ("music.play(artist='Nina Simone', minutes=5, loud=True)", 1.0, True),
-        ("music.play(artist='Nina Simone', minutes=5, loud=False)", 2 / 3, False),
+        ("music.play(artist='Nina Simone', minutes=5, loud=False)", 1 - 1 / 12, False),
         ("music.play(artist='Nina Simone')", 2 / 3, False),
-        ("music.play(artist='Nina Simone', minutes=7)", 1 / 3, False),
-        ("music.play(artist='Nina Simone', minutes='5')", 1 / 3, False),
-        ("music.play(artist='Nina Simone', minutes=True)", 1 / 3, False),
+        ("music.play(artist='Nina Simone', minutes=7)", 2 / 3 - 1 / 12, False),
+        ("music.play(artist='Nina Simone', minutes='5')", 2 / 3 - 1 / 12, False),
+        ("music.play(artist='Nina Simone', minutes=True)", 2 / 3 - 1 / 12, False),
+        ("music.play(artist='Nina Simone', minutes=7, minute=5)", 2 / 3 - 1 / 12 - 1 / 3, False),
+        ("music.play('Nina Simone', 7, minutes=5)", 2 / 3, False),
+        ("music.play(artist='Bach', minutes=7)", 1 / 3 - 2 / 12, False),
         ("music.play(artist='Nina Simone', minutes=5, colour=1)", 2 / 3, False),
         ("music.play(artist='Nina Simone', minutes=5, rate=1.5)\nstop()", 2 / 3, False),
         ("music.play(artist='Nina Simone', minutes=5)\n" * 2, 2 / 3, False),
         ("music.play(**{'artist': 'Nina Simone', 'minutes': 5})", 0.0, False),
-        ("music.play(artist=name, minutes=5)", 1 / 3, False),
+        ("music.play(artist=name, minutes=5)", 2 / 3 - 1 / 12, False),
         ("play(artist='Nina Simone', minutes=5)", 0.0, False),
         ("stop()", 0.0, False),
         ("[]", 0.0, False),
@@ -54,9 +57,9 @@ def test_credit_stands_where_it_was_earned(ask: Callable[..., Task], calls: Doma
     found = worth("call", ask(PLAY), text, raw=True)
     said = {text[span.start : span.end]: span.value for span in found.spans}
     assert said == pytest.approx(
-        {"music.play": 1 / 3, "artist='Nina Simone'": 1 / 3, "minutes=9": -1 / 3, "stop": -1 / 3}
+        {"music.play": 1 / 3, "artist='Nina Simone'": 1 / 3, "minutes=9": -1 / 12, "stop": -1 / 3}
     )
-    assert found.value == pytest.approx(0.0)
+    assert found.value == pytest.approx(2 / 3 - 1 / 12 - 1 / 3)
 
 
 def test_parallel_calls_in_any_order(ask: Callable[..., Task], worth: Callable[..., Any]) -> None:

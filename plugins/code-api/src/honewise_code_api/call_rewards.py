@@ -14,6 +14,7 @@ from .functions import Judged, judge, units_of
 
 __all__ = ["call", "match", "syntax"]
 
+_WRONG_VALUE = 0.25
 _UNREADABLE = "no calls could be read from the reply"
 
 
@@ -21,8 +22,9 @@ _UNREADABLE = "no calls could be read from the reply"
 def call(task: Task, completion: Completion) -> Score | Unscored:
     """Share of the names and arguments that the task wants, paid where they stand; what is too much is charged.
 
-    For functions: each accepted call has one unit for its name and one for each argument it must give. A wrong or
-    unknown argument and a call that nobody asked for cost a unit; the total is at least 0. For APIs of a table: 1/4
+    For functions: each accepted call has one unit for its name and one for each argument it must give. A wrong value
+    costs a quarter of a unit, so that the right name is worth something before its arguments are; an unknown argument
+    and a call that nobody asked for cost a unit. The total is at least 0. For APIs of a table: 1/4
     for a name that the table has, 1/4 for a model that it has under it, 1/2 for one of the right domain.
     """
     return _scored(task, completion)
@@ -72,7 +74,9 @@ def _functions(task: Task, completion: Completion) -> Score:
     for each in best:
         spans.append(_span(code, each.call.start, each.call.name_end, 1 / units, each.call.name))
         spans += [_span(code, argument.start, argument.end, 1 / units, argument.name) for argument in each.paid]
-        spans += [_span(code, wrong.start, wrong.end, -1 / units, "wrong argument") for wrong in each.wrong]
+        for wrong in each.wrong:
+            cost = _WRONG_VALUE if wrong in each.valued else 1.0
+            spans.append(_span(code, wrong.start, wrong.end, -cost / units, "wrong argument"))
         if not each.call.plain:
             spans.append(_span(code, each.call.name_end, each.call.end, -1 / units, "unpacked arguments"))
     surplus = [each for each in calls if id(each) not in taken]

@@ -39,6 +39,8 @@ class Judged:
     paid: tuple[Argument, ...]
     """Right, and not to be left out: an argument that may be left out earns nothing."""
     wrong: tuple[Argument, ...]
+    valued: tuple[Argument, ...]
+    """Those of the wrong ones that the function has, given once, with a value that is not accepted."""
     missing: tuple[str, ...]
 
     @property
@@ -55,6 +57,7 @@ def judge(call: Call, accepted: Mapping[str, Any], functions: Sequence[Mapping[s
     properties = (spec.get("parameters") or {}).get("properties") or {}
     paid: list[Argument] = []
     wrong: list[Argument] = []
+    valued: dict[str, Argument] = {}
     given = set[str]()
     names, needed = list(properties), _needed(values)
     for place, argument in enumerate(call.arguments):
@@ -65,8 +68,11 @@ def judge(call: Call, accepted: Mapping[str, Any], functions: Sequence[Mapping[s
             paid += [argument] if known in needed else []
         else:
             wrong.append(argument)
+            if fits:
+                valued.setdefault(known, argument)
     missing = tuple(each for each in needed if each not in given)
-    return Judged(call, tuple(paid), tuple(wrong), missing)
+    off = tuple(argument for known, argument in valued.items() if known not in given)
+    return Judged(call, tuple(paid), tuple(wrong), off, missing)
 
 
 def units_of(accepted: Mapping[str, Any]) -> int:
