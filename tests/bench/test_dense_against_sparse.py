@@ -79,7 +79,7 @@ def _seconds_a_step(folder: Path, case: Case, stage: str) -> float:
     warm = folder / "runs" / case.run(folder, case.seeds[0]).parent.name
     recipe = yaml.safe_load((warm / "recipe.yaml").read_text(encoding="utf-8"))
     spec = {**recipe["stages"][stage], "steps": TIMED}
-    del spec["from"]
+    spec.pop("from", None)
     recipe |= {"policy": {"path": str(warm / "stages" / "sft" / "policy")}, "stages": {stage: spec}}
     for name, reward in recipe["rubric"].get("rewards", {}).items():
         if stage not in (reward.pop("stages", None) or [stage]):
