@@ -15,9 +15,11 @@ from typing import Any
 
 import pytest
 import tables
-from kept_runs import SEEDS, claimed_run, folder_of_runs
+from kept_runs import claimed_run, folder_of_runs
 
 from honewise.runs.store import Store
+
+SEEDS = (1, 2, 3)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given, settings
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from trained_tokenizers import CORPUS, MAKERS, made
 
 from honewise.contracts import Completion, Domain, Reward, Rubric, Score, Span, Task, Term
-from honewise.engine.credit import _by_prefixes, decode, place
+from honewise.engine.credit import Placed, Placement, Placer, TokenSpan, _by_prefixes, decode
 from honewise.engine.rollouts import components, group_credits, token_credit
 from honewise.models.text import decode_text
 from honewise.scoring import Row, Scorer
@@ -20,6 +21,17 @@ PLACEMENTS = ["span_end", "spread", "terminal"]
 EVERY = pytest.mark.parametrize("kind", sorted(MAKERS))
 TABLED = ("byte-level", "metaspace", "byte-fallback")
 """Tokenizers whose tokens together write every character."""
+
+
+def place(
+    spans: Sequence[tuple[int, int, float]],
+    terminal: float,
+    tokens: Sequence[TokenSpan],
+    wrote: Sequence[bool],
+    placement: Placement,
+) -> Placed:
+    return Placer(tokens, wrote, placement).place(spans, terminal)
+
 
 alphabet = st.one_of(
     st.characters(codec="utf-8"),
@@ -92,7 +104,7 @@ def test_a_character_split_over_tokens() -> None:
     assert found.spans[-1] == (3, 3)
     whole = [True] * len(found.spans)
     placed = place([(1, 2, 1.0)], 0.0, found.spans, whole, "spread")
-    assert placed.rewards.tolist() == [0.0, *[1 / len(middle)] * len(middle), 0.0, 0.0]
+    assert placed.rewards == [0.0, *[1 / len(middle)] * len(middle), 0.0, 0.0]
     assert place([(1, 2, 1.0)], 0.0, found.spans, whole, "span_end").rewards[len(middle)] == 1.0
 
 
@@ -156,7 +168,7 @@ def test_a_span_is_paid_to_the_tokens_that_a_look_at_each_finds(
             for target in targets or [before[-1]]:
                 rewards[target] += value / max(len(targets), 1)
         placed = place(spans, 0.0, tokens, wrote, placement)  # type: ignore[arg-type]
-        assert placed.rewards.tolist() == rewards
+        assert placed.rewards == rewards
         assert placed.moved == (moved if any(wrote) else len(spans))
 
 
@@ -184,12 +196,12 @@ def test_credit_is_conserved_and_stays_where_it_was_earned(
     wrote = [True] * len(ids)
     placed = place(spans, terminal, found.spans, wrote, placement)  # type: ignore[arg-type]
     total = terminal + math.fsum(value for *_, value in spans)
-    assert abs(float(placed.rewards.sum()) - total) < 1e-9
+    assert abs(sum(placed.rewards) - total) < 1e-9
     for span in spans:
         alone = place([span], 0.0, found.spans, wrote, placement)  # type: ignore[arg-type]
         start, end, value = span
         overlapping = {i for i, (first, last) in enumerate(found.spans) if max(start, first) < min(end, last)}
-        paid = {i for i, reward in enumerate(alone.rewards.tolist()) if reward}
+        paid = {i for i, reward in enumerate(alone.rewards) if reward}
         if placement == "terminal":
             assert paid <= {len(ids) - 1}
         elif overlapping:
@@ -206,7 +218,7 @@ def test_one_span_over_everything_is_the_sparse_reward() -> None:
     wrote = [True] * len(found.spans)
     dense = place([(0, len(found.text), 0.7)], 0.0, found.spans, wrote, "span_end")
     sparse = place([], 0.7, found.spans, wrote, "span_end")
-    assert dense.rewards.tolist() == sparse.rewards.tolist()
+    assert dense.rewards == sparse.rewards
 
 
 def test_credit_on_text_of_tools_moves_to_the_policy_before_it() -> None:
@@ -214,12 +226,12 @@ def test_credit_on_text_of_tools_moves_to_the_policy_before_it() -> None:
     wrote = [False, True, False, True, False]
     for placement in ("span_end", "spread"):
         placed = place([(4, 6, 1.0)], 0.5, tokens, wrote, placement)  # type: ignore[arg-type]
-        assert placed.rewards.tolist() == [0, 1, 0, 0.5, 0]
+        assert placed.rewards == [0, 1, 0, 0.5, 0]
     first = place([(0, 2, 1.0)], 0.0, tokens, wrote, "span_end")
-    assert (first.rewards.tolist(), first.moved) == ([0, 0, 0, 1, 0], 1)
+    assert (first.rewards, first.moved) == ([0, 0, 0, 1, 0], 1)
     nobody = place([(0, 2, 1.0)], 1.0, tokens, [False] * 5, "span_end")
-    assert (nobody.rewards.tolist(), nobody.moved) == ([0] * 5, 1)
-    assert place([], 1.0, [], [], "spread").rewards.tolist() == []
+    assert (nobody.rewards, nobody.moved) == ([0] * 5, 1)
+    assert place([], 1.0, [], [], "spread").rewards == []
 
 
 def _domain(terms: dict[str, float | Term], *, cap: bool) -> Domain:

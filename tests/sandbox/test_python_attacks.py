@@ -86,13 +86,15 @@ def still_good(sandbox: PythonSandbox) -> None:
     assert listed.stdout == "[]\n", listed
 
 
+OUTSIDE = Path(tempfile.gettempdir()) / "honewise-stolen"
+
 # What a program may try, with what must come of it as a kind; all have the good function, so that only what they do
 # beside can fail them. None of them may pass by what it does.
 ATTACKS: dict[str, tuple[str, set[str]]] = {
     "fork": ("import os\nos.fork()", {"denied"}),
     "fork bomb": ("import os\nwhile True:\n    try: os.fork()\n    except OSError: pass", {"timeout"}),
     "subprocess": ("import subprocess\nsubprocess.run(['/bin/sh', '-c', 'echo hi'])", {"denied", "error"}),
-    "system": ("import os\nassert os.system('touch /tmp/stolen') != 0\nos.execv('/bin/sh', ['sh'])", {"denied"}),
+    "system": ("import os\nassert os.system('touch ' + {outside!r}) != 0\nos.execv('/bin/sh', ['sh'])", {"denied"}),
     "multiprocessing": ("import multiprocessing as m\np = m.Process(target=print)\np.start()", {"denied", "error"}),
     "memory bomb": ("x = bytearray(1 << 40)", {"memory"}),
     "memory, little by little": ("x = []\nwhile True: x.append(bytearray(1 << 20))", {"memory"}),
@@ -150,7 +152,7 @@ ATTACKS: dict[str, tuple[str, set[str]]] = {
     "proc root": ("import os\nopen('/proc/self/root' + {secret!r}).read()", {"denied"}),
     "proc descriptors": ("import os\nos.listdir('/proc/self/fd')", {"denied"}),
     "write outside": ("open({folder!r} + '/stolen', 'w')", {"denied"}),
-    "write to tmp": ("open('/tmp/honewise-stolen', 'w')", {"denied"}),
+    "write to tmp": ("open({outside!r}, 'w')", {"denied"}),
     "empty a file": ("import os\nos.truncate({secret!r}, 0)", {"denied"}),
     "empty a file by opening": ("import os\nos.open({secret!r}, os.O_RDONLY | os.O_TRUNC)", {"denied"}),
     "remove a file": ("import os\nos.unlink({secret!r})", {"denied"}),
@@ -208,7 +210,8 @@ def test_an_attack_gets_what_it_deserves_and_the_next_program_is_scored(
         pytest.skip("the deadline is the same with all protections")
     with socket.create_server(("127.0.0.1", 0)) as listener:
         if "{" in text:
-            text = text.format(secret=str(secret), folder=str(tmp_path), port=listener.getsockname()[1])
+            given = {"secret": str(secret), "folder": str(tmp_path), "outside": str(OUTSIDE)}
+            text = text.format(**given, port=listener.getsockname()[1])
         result = sandbox.check(GOOD + text, TESTS, limits=LIMITS)
         listener.setblocking(False)
         with pytest.raises(BlockingIOError):
@@ -218,8 +221,7 @@ def test_an_attack_gets_what_it_deserves_and_the_next_program_is_scored(
         assert not any(test.passed for test in result.tests)
     assert secret.read_text() == SECRET
     assert os.listdir(tmp_path) == ["gold.txt"]
-    assert not os.path.exists("/tmp/honewise-stolen")
-    assert not os.path.exists("/tmp/stolen")
+    assert not OUTSIDE.exists()
     still_good(sandbox)
     assert settles(), "it left a process"
 

@@ -16,11 +16,7 @@ import yaml
 
 from honewise.runs.store import Store
 
-__all__ = ["ARMS", "SEEDS", "Arm", "claimed_run", "folder_of_runs", "keep_run"]
-
-
-SEEDS = (1, 2, 3)
-"""Of what recipes claim."""
+__all__ = ["ARMS", "Arm", "claimed_run", "folder_of_runs", "keep_run"]
 
 
 def folder_of_runs(otherwise: Path) -> Path:
@@ -49,13 +45,10 @@ ARMS: Mapping[str, Arm] = {
 """By recipe."""
 
 
-def claimed_run(folder: Path, recipe: str, name: str, seed: int) -> Path:
-    """The store of an example as it is shipped, with its arm beside it where there is one. Seeds that nothing is
-    claimed of, but of the arm, do without the control that trains for as long as ``rl``."""
-    changes = arm_beside(recipe, ARMS[recipe]) if recipe in ARMS else []
-    if seed not in SEEDS:
-        changes.append("stages.more-sft.seconds=1")
-    return keep_run(folder, recipe, f"{name}-{seed}", seed, changes)
+def claimed_run(folder: Path, recipe: str, name: str, seed: int, changes: Sequence[str] = ()) -> Path:
+    """The store of an example as it is shipped but for ``changes``, with its arm beside it where there is one."""
+    beside = arm_beside(recipe, ARMS[recipe]) if recipe in ARMS else []
+    return keep_run(folder, recipe, f"{name}-{seed}", seed, [*beside, *changes])
 
 
 def arm_beside(recipe: str, arm: Arm) -> list[str]:

@@ -1,6 +1,6 @@
 """From characters to the tokens that were generated. A text is never tokenised again.
 
-``decode`` says which characters each generated token helped to write; ``place`` puts a completion's credit on them.
+``decode`` says which characters each generated token helped to write; ``Placer`` puts a completion's credit on them.
 """
 
 from __future__ import annotations
@@ -13,14 +13,12 @@ from dataclasses import dataclass
 from typing import Any, Literal
 from weakref import WeakKeyDictionary
 
-import torch
-from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 from honewise.models.text import decode_text
 
-__all__ = ["Decoded", "Placed", "Placement", "Placer", "decode", "place"]
+__all__ = ["Decoded", "Placed", "Placement", "Placer", "decode"]
 
 Placement = Literal["span_end", "spread", "terminal"]
 TokenSpan = tuple[int, int]
@@ -42,8 +40,8 @@ class Decoded:
 class Placed:
     """One completion's credit on its tokens."""
 
-    rewards: Tensor
-    """(T,), float64; its sum is the credit's."""
+    rewards: list[float]
+    """One for each token; their sum is the credit's."""
     moved: int
     """Spans that overlap no token of the policy's and went to the end of the completion."""
 
@@ -61,28 +59,13 @@ def decode(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> Decoded:
     return Decoded(text, tuple(_by_prefixes(tokenizer, ids, text) if spans is None else spans))
 
 
-def place(
-    spans: Sequence[tuple[int, int, float]],
-    terminal: float,
-    tokens: Sequence[TokenSpan],
-    policy_wrote: Sequence[bool],
-    placement: Placement,
-) -> Placed:
-    """Credit in characters onto tokens; nothing is lost and nothing is added.
-
-    ``spans``: ``(start, end, value)`` in characters. ``terminal``: credit of the whole completion, which goes to the
-    last token that the policy wrote. ``tokens``: ``Decoded.spans``. ``policy_wrote``: one flag for each token, False
-    for text that a tool put in; credit that falls there moves to the policy's last token before it.
-
-    ``span_end`` puts a span's value on its last token, ``spread`` shares it evenly among its tokens, ``terminal`` puts
-    everything at the end. A span that overlaps no token goes to the end and is counted.
-    """
-    rewards, moved = Placer(tokens, policy_wrote, placement).place(spans, terminal)
-    return Placed(torch.tensor(rewards, dtype=torch.float64), moved)
-
-
 class Placer:
-    """``place`` for one completion, several times: what it is told of the tokens is worked out once."""
+    """Puts credit in characters onto the tokens of one completion; nothing is lost and nothing is added.
+
+    ``tokens``: ``Decoded.spans``. ``policy_wrote``: one flag for each token, False for text that a tool put in; credit
+    that falls there moves to the policy's last token before it. ``placement``: ``span_end`` puts a span's value on its
+    last token, ``spread`` shares it evenly among its tokens, ``terminal`` puts everything at the end.
+    """
 
     def __init__(self, tokens: Sequence[TokenSpan], policy_wrote: Sequence[bool], placement: Placement) -> None:
         self._tokens, self._placement = tokens, placement
@@ -90,11 +73,12 @@ class Placer:
         self._end = self._last_before[-1] if self._last_before else -1
         self._overlaps: _Overlaps | None = None
 
-    def place(self, spans: Sequence[tuple[int, int, float]], terminal: float) -> tuple[list[float], int]:
-        """The reward of each token, and how many spans were moved to the end."""
+    def place(self, spans: Sequence[tuple[int, int, float]], terminal: float) -> Placed:
+        """``spans``: ``(start, end, value)`` in characters; one that overlaps no token goes to the end and is counted.
+        ``terminal``: credit of the whole completion, which goes to the last token that the policy wrote."""
         rewards = [0.0] * len(self._tokens)
         if self._end < 0:
-            return rewards, len(spans)
+            return Placed(rewards, len(spans))
         moved = 0
         rewards[self._end] += terminal
         for start, stop, value in spans:
@@ -107,7 +91,7 @@ class Placer:
                 targets = [self._end]
             for target in targets:
                 rewards[target] += value / len(targets)
-        return rewards, moved
+        return Placed(rewards, moved)
 
     def _targets(self, start: int, stop: int) -> list[int]:
         if self._overlaps is None:

@@ -125,7 +125,8 @@ def token_credit(
             cell = cells.get(name)
             if cell is None:
                 continue
-            rewards[row, column, : len(own)], elsewhere = placer.place(cell.spans, cell.terminal)
+            placed = placer.place(cell.spans, cell.terminal)
+            rewards[row, column, : len(own)] = placed.rewards
             scored[row, column] = True
-            moved += elsewhere
+            moved += placed.moved
     return TokenCredit(torch.from_numpy(rewards), torch.from_numpy(scored), torch.from_numpy(mask), moved)

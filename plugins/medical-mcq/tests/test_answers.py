@@ -205,3 +205,8 @@ def test_only_what_is_named_is_chosen(parts: list[tuple[str, str, str]]) -> None
     if answer is not None:
         kept = [letter for phrase, letter, _ in parts if phrase not in ("not {}", "{} is wrong", "maybe {}")]
         assert answer in kept, (text, denied_alone)
+
+
+def test_an_option_that_is_a_digit_without_a_decimal_value_is_read() -> None:
+    task = make_task("ethiopic", "Which sign?", ["፩", "፪", "፫", "፬"], 0)
+    assert parse("option ፪", task).answer == "B"

@@ -75,7 +75,7 @@ def _functions(task: Task, completion: Completion) -> Score:
         spans.append(_span(code, each.call.start, each.call.name_end, 1 / units, each.call.name))
         spans += [_span(code, argument.start, argument.end, 1 / units, argument.name) for argument in each.paid]
         for wrong in each.wrong:
-            cost = _WRONG_VALUE if wrong in each.valued else 1.0
+            cost = _WRONG_VALUE if wrong in each.wrong_values else 1.0
             spans.append(_span(code, wrong.start, wrong.end, -cost / units, "wrong argument"))
         if not each.call.plain:
             spans.append(_span(code, each.call.name_end, each.call.end, -1 / units, "unpacked arguments"))

@@ -39,7 +39,7 @@ class Judged:
     paid: tuple[Argument, ...]
     """Right, and not to be left out: an argument that may be left out earns nothing."""
     wrong: tuple[Argument, ...]
-    valued: tuple[Argument, ...]
+    wrong_values: tuple[Argument, ...]
     """Those of the wrong ones that the function has, given once, with a value that is not accepted."""
     missing: tuple[str, ...]
 
@@ -57,7 +57,7 @@ def judge(call: Call, accepted: Mapping[str, Any], functions: Sequence[Mapping[s
     properties = (spec.get("parameters") or {}).get("properties") or {}
     paid: list[Argument] = []
     wrong: list[Argument] = []
-    valued: dict[str, Argument] = {}
+    off: dict[str, Argument] = {}
     given = set[str]()
     names, needed = list(properties), _needed(values)
     for place, argument in enumerate(call.arguments):
@@ -69,10 +69,10 @@ def judge(call: Call, accepted: Mapping[str, Any], functions: Sequence[Mapping[s
         else:
             wrong.append(argument)
             if fits:
-                valued.setdefault(known, argument)
+                off.setdefault(known, argument)
     missing = tuple(each for each in needed if each not in given)
-    off = tuple(argument for known, argument in valued.items() if known not in given)
-    return Judged(call, tuple(paid), tuple(wrong), off, missing)
+    wrong_values = tuple(argument for known, argument in off.items() if known not in given)
+    return Judged(call, tuple(paid), tuple(wrong), wrong_values, missing)
 
 
 def units_of(accepted: Mapping[str, Any]) -> int:
