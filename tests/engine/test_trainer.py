@@ -135,6 +135,14 @@ def test_whole_training_with_a_sparse_reward_is_stock(tmp_path: Path) -> None:
         torch.testing.assert_close(value, wanted[name], rtol=0, atol=1e-6)
 
 
+def test_prompts_become_the_ids_that_trl_makes_of_them(tmp_path: Path) -> None:
+    first, second, *_ = ([dict(message) for message in task.prompt] for task in world.tasks())
+    with world.scorer() as judge:
+        trainer = world.trainer(tmp_path, world.rl_stage(), judge)
+        for prompts in ([first], [first, first, second, second], [first, first, second, first]):
+            assert trainer._tokenize_prompts(prompts) == GRPOTrainer._tokenize_prompts(trainer, prompts)
+
+
 def dense_batch(folder: Path, ends: range = ENDS, **changes: Any) -> tuple[CreditTrainer, dict[str, Any]]:
     with world.scorer() as judge:
         trainer = world.trainer(folder, world.rl_stage(**changes), judge)

@@ -131,15 +131,18 @@ class _Table:
     """What each id writes, as bytes; whether broken bytes are replaced one by one; how a leading space is treated."""
 
     pieces: dict[int, bytes]
+    """Special tokens write nothing."""
     special: frozenset[int]
     single_bytes: frozenset[int]
     """Ids of byte-fallback tokens; empty for byte-level tokenizers."""
 
     def spans(self, ids: Sequence[int], text: str) -> list[TokenSpan] | None:
         """None where the table does not give exactly ``text``."""
-        if any(i not in self.pieces and i not in self.special for i in ids):
+        parts = [self.pieces[i] for i in ids if i in self.pieces]
+        if len(parts) < len(ids):
             return None
-        parts = [b"" if i in self.special else self.pieces[i] for i in ids]
+        if text.isascii() and text.encode() == b"".join(parts):
+            return list(itertools.pairwise(itertools.accumulate(map(len, parts), initial=0)))
         chars, owner = self._characters(ids, parts)
         drop = 0
         if chars != text:
@@ -255,14 +258,15 @@ def _build_table(tokenizer: PreTrainedTokenizerBase) -> _Table | _Words | None:
     kinds = [part["type"] for part in decoder.get("decoders", [decoder]) if part.get("type")]
     special = frozenset(i for i, token in tokenizer.added_tokens_decoder.items() if token.special)
     vocabulary = {i: token for token, i in tokenizer.get_vocab().items()}
+    silent = dict.fromkeys(special, b"")
     if kinds == ["ByteLevel"]:
-        return _Table({i: _byte_level(token) for i, token in vocabulary.items()}, special, frozenset())
+        return _Table({i: _byte_level(token) for i, token in vocabulary.items()} | silent, special, frozenset())
     if kinds and set(kinds) <= {"Metaspace", "Replace", "ByteFallback", "Fuse", "Strip"}:
         fallback = "ByteFallback" in kinds
         singles = {i: int(t[3:5], 16) for i, t in vocabulary.items() if fallback and _is_byte_token(t)}
         pieces = {i: token.replace("\u2581", " ").encode("utf-8", "replace") for i, token in vocabulary.items()}
         pieces |= {i: bytes([byte]) for i, byte in singles.items()}
-        return _Table(pieces, special, frozenset(singles))
+        return _Table(pieces | silent, special, frozenset(singles))
     if special.issuperset(tokenizer.all_special_ids):
         if not decoder:
             return _Words(vocabulary, special)

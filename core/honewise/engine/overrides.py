@@ -30,6 +30,7 @@ OVERRIDES: Mapping[str, tuple[str, str]] = {
         "(self, inputs)",
         "advantages of shape (B, T) take the place of one number for each completion; unscored rows leave the loss",
     ),
+    "_tokenize_prompts": ("(self, prompts)", "equal prompts, which stand beside one another, are tokenised once"),
     "_generate_single_turn": (
         "(self, prompt_ids, images, multimodal_fields, num_generations, has_tool_images=False)",
         "samples with the prompt computed once for its group, from seeds of its own",

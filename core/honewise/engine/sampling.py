@@ -82,6 +82,7 @@ class Sampling:
     phases: Any
     eos_token_ids: Any
     _tokenizer: Any
+    _is_vlm: bool
     model_wrapped: Any
     temperature: Any
     top_p: Any
@@ -96,6 +97,17 @@ class Sampling:
     _chunks: Sequence[Chunk] = ()
     """Sampled and sent to be scored, in order, and not asked for yet."""
     _queue: TaskQueue | None = None
+
+    def _tokenize_prompts(self, prompts: Any) -> tuple[list[list[int]], Any, Mapping[str, Any]]:
+        trl: Any = super()
+        firsts = [i for i, prompt in enumerate(prompts) if i == 0 or prompt != prompts[i - 1]]
+        if len(firsts) < len(prompts) and not self._is_vlm:
+            ids, images, fields = trl._tokenize_prompts([prompts[i] for i in firsts])
+            if images is None and not fields:
+                ends = [*firsts[1:], len(prompts)]
+                return [own for own, i, end in zip(ids, firsts, ends, strict=True) for _ in range(i, end)], None, {}
+        found: tuple[list[list[int]], Any, Mapping[str, Any]] = trl._tokenize_prompts(prompts)
+        return found
 
     def _generate_single_turn(
         self, prompt_ids: Any, images: Any, multimodal_fields: Any, num_generations: int, has_tool_images: bool = False

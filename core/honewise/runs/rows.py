@@ -82,6 +82,7 @@ class Comparison:
     tasks: int
 
 
+_PLAIN = frozenset({str, int, bool})
 _COMPACT = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), default=str)
 
 
@@ -91,14 +92,14 @@ def to_json(value: Any) -> str:
 
 
 def _finite(value: Any) -> Any:
-    if value is None or type(value) in (str, int, bool):
+    if value is None or type(value) in _PLAIN:
         return value
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, Mapping):
-        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
     if isinstance(value, (list, tuple)):
         return [_finite(item) for item in value]
+    if isinstance(value, (dict, Mapping)):
+        return {str(key): _finite(item) for key, item in value.items()}
     return value
 
 
