@@ -114,6 +114,11 @@ def stray(completion: Completion) -> Score:
     return Score(spans=[Span(0, len(completion.text) + 1, 0.0)])
 
 
+def pays_the_last(completion: Completion) -> Score:
+    said = tagged(completion.text, "answer")
+    return Score(spans=[said.pays(1.0)] if said and said.text == completion.answer else ())
+
+
 _coin = itertools.count()
 
 
@@ -281,6 +286,10 @@ def _stripped_piece(text: str, task: Task) -> Completion:
     return Completion(text, piece.text.strip(), {"answer": piece}) if piece else Completion(text)
 
 
+def _without_pieces(text: str, task: Task) -> Completion:
+    return Completion(text, parse(text, task).answer)
+
+
 def _quadratic(text: str, task: Task) -> Completion:
     for at in range(len(text)):
         text[at:].casefold()
@@ -375,6 +384,12 @@ DOMAINS: list[tuple[str, Callable[[], Domain], str, str]] = [
     ("pieces off", _odd(parse=_shifted), "pieces", "says 'heap' at 9"),
     ("pieces stripped", _odd(parse=_stripped_piece), "pieces", "piece 'answer'"),
     ("answer at random", _odd(parse=_random_answer), "parse", "twice gave two results"),
+    (
+        "an answer paid twice",
+        lambda: replace(with_reward(pays_the_last), parse=_without_pieces),
+        "settled",
+        "earns 1 anew where it stands again; in all it gains 0",
+    ),
     ("slow parser", _odd(parse=_quadratic), "parse-time", "characters of"),
     ("evaluating parser", _odd(parse=_evaluated), "parse-eval", "evaluates it as Python"),
     ("no recognise", _odd(readers={"words": lambda path: []}), "readers", "no `recognise`"),
@@ -398,7 +413,7 @@ def test_a_domain_that_breaks_a_promise(build: Callable[[], Domain], check: str,
     assert said in found[check].explanation
     known = {**REWARD_CHECKS, **PRESET_CHECKS, **DOMAIN_CHECKS}
     assert found[check].fix == known[check].fix
-    related = {"spans", "scored"} if check == "pieces" else set()
+    related = {"spans", "scored", "settled"} if check == "pieces" else set()
     assert set(found) <= {check} | related
 
 

@@ -130,6 +130,11 @@ REWARD_CHECKS: Mapping[str, Check] = {
     "spans": Check(
         "its spans lie inside the completion's text", "pay pieces (piece.pays(...)): their offsets are absolute"
     ),
+    "settled": Check(
+        "to write the gold completion once more earns no more than the total gains by it",
+        "let the parser name the piece `answer`, by which each answer is paid what it adds to the one before; and take "
+        "back where a text goes on what it should not have been paid",
+    ),
     "deterministic": Check(
         "it gives the same score for the same completion, and changes neither it nor the task",
         "sort what comes from sets, seed what is random, copy what is to be changed",

@@ -6,12 +6,14 @@ import functools
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from honewise.contracts import Reward, Rubric, Score, Scored, Span
 from honewise.errors import JudgeError
 from honewise.scoring.outcome import GATED, Outcome, failed
 from honewise.scoring.rubric import BoundRubric, bind_rubric, scored
+from honewise.scoring.settle import in_turn, settled
 
 from .bench import Bench, Probe, outcome, said
 from .findings import Finding, describe, judge_reward, run
@@ -22,6 +24,8 @@ from .trust import evaluates, fooled, state
 __all__ = ["metrics", "presets", "rewards"]
 
 SLACK = 1e-9
+_TWICE = 6
+"""Gold completions that are tried once more, each behind itself."""
 _LONG = 6
 """Kinds of long text on which a reward's time is taken."""
 
@@ -43,7 +47,7 @@ def rewards(bench: Bench, chosen: Sequence[Reward], *, own: bool = True) -> Iter
             "eval": evaluates,
         }
         if "judge" not in reward.arguments:  # a judge's verdicts are its own; the reward only passes them on
-            checks |= {"deterministic": _deterministic, "gold": _gold, "empty": _empty}
+            checks |= {"settled": _settled, "deterministic": _deterministic, "gold": _gold, "empty": _empty}
             if reward.batch:
                 checks["batch"] = _batch
             checks["state"] = state
@@ -115,6 +119,27 @@ def _stray(probe: Probe, result: Any) -> Iterator[str]:
             yield f"{describe(span)} is no Span"
         elif not (type(span.start) is int and type(span.end) is int and 0 <= span.start <= span.end <= len(probe.text)):
             yield f"{span} is outside the text of {len(probe.text)} characters"
+
+
+def _settled(bench: Bench, reward: Reward) -> Iterator[str]:
+    for gold in bench.golds[:_TWICE]:
+        once = _paid(bench, reward, gold)
+        for again in bench.parsed(gold.task, [gold.text * 2, f"{gold.text}\n{gold.text}"]):
+            twice = _paid(bench, reward, again)
+            anew = math.fsum(span.value for span in twice if span.start >= len(gold.text))
+            gained = math.fsum(span.value for span in twice) - math.fsum(span.value for span in once)
+            if anew > gained + SLACK:
+                yield f"{gold}, written twice, earns {anew:g} anew where it stands again; in all it gains {gained:g}"
+
+
+def _paid(bench: Bench, reward: Reward, probe: Probe) -> Sequence[Span]:
+    """What is paid within the text, as scoring pays it; nothing where it is unscored."""
+    turns = in_turn(lambda text: next((p.completion for p in bench.parsed(probe.task, [text])), None), probe.completion)
+    options, found = bench.options(reward), []
+    for turn in turns:
+        each = replace(probe, completion=turn.completion)
+        found.append((turn, outcome(reward, each, bench.result(reward, each, options))))
+    return settled([(turn, one) for turn, one in found if one.unscored is None] or found).spans
 
 
 def _deterministic(bench: Bench, reward: Reward) -> Iterator[str]:

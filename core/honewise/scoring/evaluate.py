@@ -11,7 +11,7 @@ import random
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from honewise.contracts import Completion, Reward, Task
@@ -19,6 +19,7 @@ from honewise.sandbox.process import running_model_text
 
 from .gates import Gate
 from .outcome import GATED, Outcome, checked, failed
+from .settle import Turn, in_turn, settled
 
 __all__ = ["PARSE", "PARSE_SECONDS", "Job", "Plan", "Watch", "evaluate", "gate_outcome", "parse_text", "seed_for"]
 
@@ -65,6 +66,8 @@ class Job:
     truncated: bool = False
     seed: int = 0
     completion: Completion | None = None
+    turns: Sequence[Turn] | None = None
+    """Of ``settle.in_turn``; None where nobody has asked yet."""
     broken: str = ""
     """Why the text could not be parsed; ``completion`` is then the bare text."""
 
@@ -121,7 +124,8 @@ def evaluate(
             watch.begin(group[0], index, plan.seconds * len(group))
             outcomes = _call(plan, [jobs[row] for row in group])
             watch.end()
-            for row, outcome in zip(group, outcomes, strict=True):
+            for row, bare in zip(group, outcomes, strict=True):
+                outcome = _settled(parse, row, index, plan, jobs[row], bare, watch)
                 jobs[row].note(plan, outcome)
                 emit(row, index, outcome)
             yield
@@ -169,6 +173,32 @@ def _gate(row: int, index: int, plan: Plan, job: Job, emit: Emit) -> bool:
     job.note(plan, outcome)
     emit(row, index, outcome)
     return False
+
+
+def _settled(
+    parse: Callable[[str, Task], Completion], row: int, index: int, plan: Plan, job: Job, whole: Outcome, watch: Watch
+) -> Outcome:
+    """``whole``, or settled answer by answer where the text has several."""
+    assert job.completion is not None
+    if whole.unscored is not None:
+        return whole
+    if job.turns is None:
+        watch.begin(row, index, PARSE_SECONDS)
+        job.turns = in_turn(lambda text: _read(parse, Job(job.task, text, (), {})), job.completion)
+        watch.end()
+    found = []
+    for turn in job.turns[:-1]:
+        watch.begin(row, index, plan.seconds)
+        (outcome,) = _call(plan, [replace(job, text=turn.completion.text, completion=turn.completion)])
+        watch.end()
+        if outcome.unscored is None:
+            found.append((turn, outcome))
+    return settled([*found, (job.turns[-1], whole)]) if found else whole
+
+
+def _read(parse: Callable[[str, Task], Completion], job: Job) -> Completion | None:
+    found = parse_text(parse, job)
+    return None if isinstance(found, str) else found
 
 
 def _call(plan: Plan, jobs: Sequence[Job]) -> list[Outcome]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from honewise import Completion, Domain, Score, Scored, Task, Unscored, UserError
+from honewise import Completion, Domain, Rubric, Score, Scored, Task, Unscored, UserError
 from honewise.scoring import Row, Scorer
 from honewise.scoring.outcome import Outcome
 from honewise.scoring.rubric import bind_rubric, scored
@@ -76,25 +76,32 @@ SAID = [
 ]
 
 
+PAID = ("number", "unit", "magnitude", "marks")
+
+
+@pytest.fixture(scope="module")
+def scorer() -> Iterator[Scorer]:
+    with Scorer(physics(), rubric=Rubric(dict.fromkeys(PAID, 1.0)), workers=0) as made:
+        made.score([Row(TASK, text) for text in SAID])  # what is loaded once is charged to no example
+        yield made
+
+
 @given(st.lists(st.sampled_from(SAID), max_size=5), st.lists(st.sampled_from(SAID), max_size=3))
-def test_to_answer_again_earns_what_the_total_gains(before: list[str], after: list[str]) -> None:
+def test_to_answer_again_earns_what_the_total_gains(scorer: Scorer, before: list[str], after: list[str]) -> None:
     """What follows a text is paid the difference that it makes to the total: repeating an answer is worth nothing."""
     first, whole = "".join(before), "".join([*before, *after])
-    rewards = {reward.name: reward.fn for reward in physics().rewards}
-    for name in ("number", "unit", "magnitude", "marks"):
-        one, both = (rewards[name](TASK, parse(text, TASK)) for text in (first, whole))
-        assert 0 <= both.value <= 1
+    one, both = scorer.score([Row(TASK, first), Row(TASK, whole)])
+    for name in PAID:
+        assert 0 <= both.rewards[name].value <= 1
         if first.endswith((">", "\n", "}", "x ")) or not after:
-            settled = [span for span in both.spans if span.start < len(first)]
-            assert sum(span.value for span in settled) == pytest.approx(sum(span.value for span in one.spans)), name
+            standing = sum(span.value for span in both.rewards[name].spans if span.start < len(first))
+            assert standing == pytest.approx(sum(span.value for span in one.rewards[name].spans)), name
 
 
-def test_the_second_answer_is_paid_the_difference(judge_text: Callable[..., Any]) -> None:
+def test_the_second_answer_is_paid_the_difference(scorer: Scorer) -> None:
     text = "<answer>120 N</answer><answer>12 kg</answer>"
-    spans = judge_text("unit", TASK, text).spans
-    assert [(text[span.start : span.end], span.value) for span in spans] == [("N", 1.0), ("kg", -1.0)]
-    assert judge_text("unit", TASK, "<answer>12 N</answer><answer>12 N</answer>").value == 1.0
-    assert len(judge_text("unit", TASK, "<answer>12 N</answer><answer>12 N</answer>").spans) == 1
+    (row,) = scorer.score([Row(TASK, text)])
+    assert [(text[s.start : s.end], s.value) for s in row.rewards["unit"].spans] == [("N", 1.0), ("1", -1.0)]
 
 
 def test_options_are_checked(judge_text: Callable[..., Any]) -> None:
@@ -180,6 +187,8 @@ def test_format_pays_tags(judge_text: Callable[..., Any]) -> None:
         (r"<answer>\boxed{5 N}</answer>", "5 N", None),
         ("The answer is 5 N\nbye", "5 N", "The "),
         ("Final answer: 5 N", "5 N", "Final "),
+        ("answer: 5 N\nso the answer is", "5 N", None),
+        (r"\boxed{5 N} or \boxed{6", "5 N", None),
         ("no idea", None, "no idea"),
         ("", None, None),
         (f"<answer>{'9' * 3000}</answer>", None, None),

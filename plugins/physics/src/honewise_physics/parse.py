@@ -12,11 +12,11 @@ import re
 
 from honewise import Completion, Piece, Task
 
-__all__ = ["MOST_ANSWER", "answers_in_turn", "parse"]
+__all__ = ["MOST_ANSWER", "parse"]
 
 MOST_ANSWER = 2_000
 """Longest answer in characters; a longer one is unreadable."""
-MOST_IN_TURN = 8
+_OPEN_BOXES = 8
 
 _TAG = re.compile(r"</?(?:reasoning|answer)>", re.IGNORECASE)
 _SAID = re.compile(r"\banswer(?:[ \t]+is\b|[ \t]*[:=])[ \t]*", re.IGNORECASE)
@@ -28,23 +28,6 @@ def parse(text: str, _task: Task) -> Completion:
     Pieces, each only where it is there: ``answer`` and ``reasoning``, which is what stands in its tags, else all that
     comes before the answer.
     """
-    return _read(text)[0]
-
-
-def answers_in_turn(completion: Completion) -> list[Completion]:
-    """The completion as it stood after each of its answers, the last one last; of more than ``MOST_IN_TURN`` the last
-    ones. So what an answer is worth can be told from what was written up to it."""
-    found, begins = [completion], _read(completion.text)[1]
-    while begins and len(found) < MOST_IN_TURN:
-        before, begins = _read(completion.text[:begins])
-        if before.answer is None:
-            break
-        found.append(before)
-    return found[::-1]
-
-
-def _read(text: str) -> tuple[Completion, int]:
-    """What ``parse`` gives, and where the tag or the words begin that announce the answer."""
     whole = Piece(text)
     tags = [(match[0].lower(), match.start(), match.end()) for match in _TAG.finditer(text)]
     answer, begins = _tagged(whole, tags)
@@ -58,8 +41,8 @@ def _read(text: str) -> tuple[Completion, int]:
     reasoning = _reasoning(whole, tags, begins)
     pieces = {"reasoning": reasoning} if reasoning.text.strip() else {}
     if answer is None or not answer.text or len(answer.text) > MOST_ANSWER:
-        return Completion(text, None, pieces), begins
-    return Completion(text, answer.text, {**pieces, "answer": answer}), begins
+        return Completion(text, None, pieces)
+    return Completion(text, answer.text, {**pieces, "answer": answer})
 
 
 def _tagged(whole: Piece, tags: list[tuple[str, int, int]]) -> tuple[Piece | None, int]:
@@ -73,28 +56,31 @@ def _tagged(whole: Piece, tags: list[tuple[str, int, int]]) -> tuple[Piece | Non
 
 
 def _boxed(piece: Piece) -> tuple[Piece | None, int]:
-    """The inside of the last closed ``\\boxed{..}``."""
+    """The inside of the last closed ``\\boxed{..}``, and where it stands; of many open ones the last are tried."""
     text = piece.text
-    at = text.rfind("\\boxed{")
-    if at < 0:
-        return None, len(text)
-    start = at + len("\\boxed{")
-    depth = 1
-    for end in range(start, min(len(text), start + MOST_ANSWER)):
-        depth += (text[end] == "{") - (text[end] == "}")
-        if depth == 0:
-            return piece.slice(start, end), at
+    at = len(text)
+    for _ in range(_OPEN_BOXES):
+        at = text.rfind("\\boxed{", 0, at)
+        if at < 0:
+            break
+        start = at + len("\\boxed{")
+        depth = 1
+        for end in range(start, min(len(text), start + MOST_ANSWER)):
+            depth += (text[end] == "{") - (text[end] == "}")
+            if depth == 0:
+                return piece.slice(start, end), at
     return None, len(text)
 
 
 def _worded(whole: Piece) -> tuple[Piece | None, int]:
-    last = None
-    for last in _SAID.finditer(whole.text):  # noqa: B007
-        pass
-    if last is None:
-        return None, len(whole.text)
-    end = whole.text.find("\n", last.end())
-    return whole.slice(last.end(), end if end >= 0 else len(whole.text)), last.start()
+    """What the last "answer is" of a line is followed by, and where that stands."""
+    text, found = whole.text, None
+    for match in _SAID.finditer(text):
+        found = match if text[match.end() : match.end() + 1].strip() else found
+    if found is None:
+        return None, len(text)
+    end = text.find("\n", found.end())
+    return whole.slice(found.end(), end if end >= 0 else len(text)), found.start()
 
 
 def _reasoning(whole: Piece, tags: list[tuple[str, int, int]], answer: int) -> Piece:

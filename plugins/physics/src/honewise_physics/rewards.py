@@ -16,7 +16,6 @@ from .check import Outcome, check
 from .consistency import consistent
 from .judging import ranking, reasoning_score
 from .official import jee_marks, scibench_right
-from .parse import answers_in_turn
 from .progress import symbolic
 from .prompts import Form, plain_text
 from .steps import Step, find_steps, gold_values, near
@@ -88,26 +87,17 @@ def _dense(
     worth: Callable[[Outcome, str], tuple[float, tuple[int, int] | None]],
     label: str,
 ) -> Score | Unscored:
-    """What the answer is worth, paid where it stands: ``worth`` gives the value and the place in the answer.
-
-    Of several answers the last one counts. Each is paid what it adds to the one before it, and charged what it takes
-    away; so the credit of a token does not depend on what comes after it, and to answer again earns nothing anew.
-    """
+    """What the answer is worth, paid where it stands: ``worth`` gives the value and the place in the answer."""
     if not task.reference.get("answers"):
         return Unscored(_NO_GOLD)
-    before, terminal, spans = 0.0, 0.0, []
-    feedback = _UNREADABLE
-    for said in answers_in_turn(completion):
-        found = None if said.answer is None else outcome(task, said.answer)
-        feedback = "" if found is not None else _UNREADABLE
-        value, where = (0.0, None) if found is None or said.answer is None else worth(found, said.answer)
-        piece = said.pieces.get("answer")
-        if piece is None:
-            terminal += value - before
-        elif value != before:
-            spans.append((piece if where is None else piece.slice(*where)).pays(value - before, label))
-        before = value
-    return Score(terminal, spans, feedback=feedback)
+    found = None if completion.answer is None else outcome(task, completion.answer)
+    if found is None or completion.answer is None:
+        return Score(feedback=_UNREADABLE)
+    value, where = worth(found, completion.answer)
+    piece = completion.pieces.get("answer")
+    if piece is None:
+        return Score(value)
+    return Score(spans=[(piece if where is None else piece.slice(*where)).pays(value, label)] * bool(value))
 
 
 @reward(cost="process", deadline=_DEADLINE)
