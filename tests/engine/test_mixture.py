@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -75,7 +76,7 @@ def test_shares_hold_on_average() -> None:
     [
         ({"prompts": 12}, MIXTURE, r"domains.small.weight: up to 9 of the 12 prompts .* has 8 training tasks"),
         ({"order": {"easy_first": "hrad"}}, MIXTURE, "order.easy_first: task 'large/0' has no 'hrad'; did you mean"),
-        ({"dynamic": {}}, MIXTURE, "dynamic: .* moves the mixture"),
+        ({"dynamic": {}}, MIXTURE, "dynamic: the rubric of 'small' does not .* name a reward in domains.small.rubric"),
         ({"stop": {"by": "domain/small/totl"}}, MIXTURE, "did you mean 'domain/small/total'"),
         ({"stop": {"by": "domain/small/correct"}}, MIXTURE, "no 'domain/small/correct'"),
         ({"constraints": {"large/brief": {}}}, MIXTURE, "give the reward weight 0"),
@@ -168,3 +169,44 @@ def test_algorithms_without_groups_learn_from_every_domain(algorithm: str, tmp_p
                        get_host().estimator(estimator), mixture=MIXTURE)  # fmt: skip
     moved = {domain_of(row.scored.task) for row in ctx.store.rollouts("rl", 1) if row.advantage}
     assert moved == set(MIXTURE)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    counts=st.lists(st.integers(0, 6), min_size=1, max_size=3).filter(sum),
+    number=st.integers(0, 7),
+    step=st.integers(0, 9),
+    data=st.data(),
+)
+def test_further_tasks_are_of_the_part_and_of_the_step(counts: list[int], number: int, step: int, data: Any) -> None:
+    parts = [part for part, count in enumerate(counts) for _ in range(count)]
+    part, but = data.draw(st.integers(0, len(counts) - 1)), data.draw(st.sets(st.sampled_from(range(len(parts)))))
+    drawing = Drawing(list(range(len(parts))), start=0.2, until=5, parts=parts, shares=[1 / len(counts)] * len(counts))
+    found = drawing.more(part, step, number, len(parts), but, seed=3)
+    own = [task for task, each in enumerate(parts) if each == part]
+    size = min(len(own), max(number, math.ceil((0.2 + 0.8 * min(step, 5) / 5) * len(own) - 1e-9)))
+    allowed = set(own[:size]) - but
+    assert set(found) <= allowed, "the easiest of the part, but those that were tried"
+    assert len(found) == len(set(found)) == min(number, len(allowed))
+
+
+def test_groups_that_teach_nothing_are_replaced_within_their_domain(tmp_path: Path) -> None:
+    """Half of the words are always right, so that groups of them are replaced, in both domains."""
+
+    def right(task: Task, completion: Completion) -> bool:
+        return task.inputs["word"] in world.WORDS[::2] or len(completion.text) % 2 == 0
+
+    judge = MixedScorer({name: world.scorer(world.domain({"right": right}, correct="right")) for name in MIXTURE})
+    torch.set_num_threads(1)
+    ctx = world.context(tmp_path)
+    stage = world.rl_stage(steps=4, prompts=4, samples=8, dynamic={"rounds": 8})
+    with judge:
+        world.train_rl(ctx, stage, world.policy(), tasks(), judge, world.DENSE_RETURN, mixture=MIXTURE)
+    numbers = ctx.store.metrics("rl")
+    for step in range(1, 5):
+        rows = ctx.store.rollouts("rl", step)
+        assert Counter(domain_of(row.scored.task) for row in rows) == {"large": 8, "small": 24}, "as without it"
+        assert all(0 < sum(row.scored.correct for row in rows[i : i + 8]) < 8 for i in range(0, 32, 8))
+        assert len({row.scored.task.id for row in rows}) == 4
+        assert numbers[step]["dynamic/uninformative"] == 0
+    assert sum(numbers[step]["dynamic/rounds"] for step in range(1, 5)) >= 2

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from honewise.contracts import Completion, Scored, Task
-from honewise.engine.sampling import Sampling, TaskQueue
+from honewise.engine.order import Drawing, TaskQueue
+from honewise.engine.sampling import Sampling
 from honewise.engine.trainer import CreditTrainer
 from honewise.errors import UserError
 from honewise.models.policy import quiet
@@ -187,3 +188,17 @@ def test_the_queue_goes_round_in_epochs() -> None:
     assert sorted(queue.draw(9, {0, 1})) == [2, 3, 4]
     assert queue.draw(1, set(range(5))) == []
     assert queue.draw(0, set()) == []
+
+
+def test_a_queue_draws_what_the_step_may_meet() -> None:
+    """The curriculum holds for what takes a group's place, too."""
+    drawing = Drawing([float(i) for i in range(8)], start=0.25, until=6)
+    queue = TaskQueue(8, "seed", drawing=drawing)
+    assert sorted(queue.draw(2, {}, step=0)) == [0, 1]
+    assert queue.draw(2, {0}, step=0) == [1]
+    assert queue.draw(1, {0, 1}, step=0) == []
+    later = queue.draw(3, {0}, step=6)
+    again = TaskQueue(8, "seed", drawing=drawing)
+    again.drawn = queue.drawn - 3
+    assert again.draw(3, {0}, step=6) == later
+    assert queue.draw(3, {0}, step=6) != later

@@ -82,6 +82,24 @@ def claim(name: str) -> str:
     return f"{_table(head, body)}\n\n{said}\n\n{second}"
 
 
+def sisters() -> str:
+    """What the sister recipes of the quickstart reach from the same warm-up, a line each."""
+    body = []
+    for name in SISTERS:
+        found = read(name)
+        rows, last, mean = found["rows"], found["last"], means(found["rows"])
+
+        def change(numbers: Mapping[str, float], how: str, last: str = last) -> str:
+            return f"{100 * numbers[f'sft {how}']:.1f} → {100 * numbers[f'{last} {how}']:.1f}"
+
+        fallen = 1 - (1 - mean[f"{last} t=1"]) / (1 - mean["sft t=1"])
+        sampled = [change(row["correct"], "t=1") for row in rows]
+        recipe = found["recipe"].split("/")[1]
+        body.append([f"`{recipe}`", *sampled, change(mean, "greedy"), f"**−{100 * fallen:.0f} %**"])
+    seeds = [f"sampled, seed {row['seed']}" for row in read(SISTERS[0])["rows"]]
+    return _table(["recipe", *seeds, "greedy, mean", "sampled error"], body)
+
+
 def _seconds(found: Mapping[str, Any]) -> str:
     if "at_once" not in found:
         seconds = [row["seconds"] for row in found["rows"]]
@@ -151,9 +169,11 @@ def step() -> str:
 
 
 CLAIMS = ("quickstart", "rloo", "ppo", "dpo", "reward-model", "code-api", "medical-mcq", "physics")
+SISTERS = ("rloo", "ppo", "dpo", "reward-model")
 TABLES: Mapping[str, Callable[[], str]] = {
     **{name: partial(claim, name) for name in CLAIMS},
     **{name: partial(dense, name) for name in ("dense", "physics-dense")},
+    "sisters": sisters,
     "throughput": throughput,
     "step": step,
 }
@@ -167,8 +187,8 @@ def pages() -> list[Path]:
 def filled(text: str) -> str:
     """``text`` with the table of each result that stands in ``results`` between its markers."""
     for name, make in TABLES.items():
-        if (RESULTS / f"{name}.json").exists():
-            between = re.compile(rf"(<!-- results: {name} -->\n).*?(<!-- end results -->)", re.S)
+        between = re.compile(rf"(<!-- results: {name} -->\n).*?(<!-- end results -->)", re.S)
+        if between.search(text):
             table = make()
             text = between.sub(lambda match, table=table: f"{match[1]}{table}\n{match[2]}", text)
     return text

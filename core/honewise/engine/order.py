@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from trl.trainer.utils import RepeatSampler, split_tensor_dict
 
 from honewise.models.sampling import derive_seed
 
-__all__ = ["Drawing", "EpochSampler", "cut", "unit_of"]
+__all__ = ["Drawing", "EpochSampler", "TaskQueue", "cut", "unit_of"]
 
 
 _SLACK = 1e-9
@@ -48,15 +48,20 @@ class Drawing:
         """``number`` of ``count`` tasks for the step ``step``, from 0."""
         generator = torch.Generator().manual_seed(derive_seed(seed, "draw", step))
         if self.parts is None:
-            return self._drawn(torch.arange(count), step, number, generator)
-        of = torch.tensor(self.parts)
+            return self._drawn(self._met(0, step, number, count), number, generator)
         found = [
             task
             for part, wanted in enumerate(self._numbers(number, generator))
-            for task in (self._drawn((of == part).nonzero().flatten(), step, wanted, generator) if wanted else ())
+            for task in self._drawn(self._met(part, step, wanted, count), wanted, generator)
         ]
         # Processes and minibatches are given stretches of a step, which should hold every part.
         return [found[place] for place in torch.randperm(number, generator=generator)]
+
+    def more(self, part: int, step: int, number: int, count: int, but: Collection[int], seed: int) -> list[int]:
+        """Up to ``number`` further tasks of a part that the step may meet, none of them among ``but``."""
+        left = [task for task in self._met(part, step, number, count).tolist() if task not in but]
+        generator = torch.Generator().manual_seed(seed)
+        return self._drawn(torch.tensor(left), min(number, len(left)), generator)
 
     def most(self, number: int) -> list[int]:
         """For each part, how many of ``number`` tasks it may have at most."""
@@ -69,17 +74,53 @@ class Drawing:
         teeth = [0, *(max(0, math.ceil(end - start - _SLACK)) for end in ends), number]
         return [after - before for before, after in itertools.pairwise(teeth)]
 
-    def _drawn(self, pool: Tensor, step: int, number: int, generator: torch.Generator) -> list[int]:
+    def _met(self, part: int, step: int, number: int, count: int) -> Tensor:
+        """The tasks of a part that the step may meet, ``number`` at the least."""
+        pool = torch.arange(count) if self.parts is None else (torch.tensor(self.parts) == part).nonzero().flatten()
+        if self.hardness is None or step >= self.until:
+            return pool
+        share = self.start + (1 - self.start) * step / self.until
+        size = min(len(pool), max(number, math.ceil(share * len(pool))))
+        return pool[torch.argsort(torch.tensor(self.hardness, dtype=torch.float64)[pool], stable=True)[:size]]
+
+    def _drawn(self, pool: Tensor, number: int, generator: torch.Generator) -> list[int]:
         """``number`` tasks of ``pool``."""
-        if self.hardness is not None and step < self.until:
-            share = self.start + (1 - self.start) * step / self.until
-            size = min(len(pool), max(number, math.ceil(share * len(pool))))
-            hardness = torch.tensor(self.hardness, dtype=torch.float64)[pool]
-            pool = pool[torch.argsort(hardness, stable=True)[:size]]
+        if not number:
+            return []
         weights = torch.ones(len(pool))
         if self.weights is not None:
             weights = torch.tensor(self.weights, dtype=torch.float64)[pool]
         found: list[int] = pool[torch.multinomial(weights, number, generator=generator)].tolist()
+        return found
+
+
+class TaskQueue:
+    """Tasks that are tried where a step is short of groups: epochs in orders drawn from a seed, with a cursor.
+
+    With a ``drawing``, those that the step may meet, drawn as the step's own are.
+    """
+
+    def __init__(self, count: int, *seed: int | str, drawing: Drawing | None = None) -> None:
+        self.count, self.seed, self.drawing = count, seed, drawing
+        self.drawn = 0
+
+    def draw(self, number: int, but: Collection[int], *, step: int = 0, part: int = 0) -> list[int]:
+        """The next tasks that are not among ``but``, each once; fewer where there are no others. ``step``, from 0, and
+        ``part`` are those of ``drawing``."""
+        if self.drawing is not None:
+            seed = derive_seed(*self.seed, "more", self.drawn)
+            self.drawn += number
+            return self.drawing.more(part, step, number, self.count, but, seed)
+        found: list[int] = []
+        for _ in range(2 * self.count):
+            if len(found) == number:
+                break
+            epoch, place = divmod(self.drawn, self.count)
+            generator = torch.Generator().manual_seed(derive_seed(*self.seed, epoch))
+            task = int(torch.randperm(self.count, generator=generator)[place])
+            self.drawn += 1
+            if task not in but and task not in found:
+                found.append(task)
         return found
 
 

@@ -194,10 +194,12 @@ def _check_dynamic(setup: Setup) -> None:
     spec = setup.dynamic
     if spec is None:
         return
-    if domains_of(setup.scorer.rubric):
-        raise UserError("dynamic: groups are replaced by those of any domain, which moves the mixture; leave it out")
-    if setup.scorer.rubric.correct is None:
-        raise UserError("dynamic: the rubric does not say what is correct; name a reward in rubric.correct")
+    for name, rubric in rubrics_of(setup.scorer.rubric).items():
+        if rubric.correct is None:
+            whose, where = (f" of {name!r}", f"domains.{name}.") if name else ("", "")
+            raise UserError(
+                f"dynamic: the rubric{whose} does not say what is correct; name a reward in {where}rubric.correct"
+            )
     if spec.low >= spec.high:
         raise UserError(f"dynamic: low must be less than high; given: {spec.low:g} and {spec.high:g}")
 

@@ -22,10 +22,11 @@ from honewise.models.text import prompt_ids
 from honewise.scoring import Row
 
 from .credit import Decoded, decode
+from .order import TaskQueue
 from .processes import agree, gather
 from .setup import Setup
 
-__all__ = ["Chunk", "Sampling", "TaskQueue"]
+__all__ = ["Chunk", "Sampling"]
 
 
 @dataclass(slots=True)
@@ -47,28 +48,6 @@ class Group:
     decoded: list[Decoded]
     rows: list[Row]
     scored: list[Scored]
-
-
-class TaskQueue:
-    """Tasks that are tried where a step is short of groups: epochs in orders drawn from a seed, with a cursor."""
-
-    def __init__(self, count: int, *seed: int | str) -> None:
-        self.count, self.seed = count, seed
-        self.drawn = 0
-
-    def draw(self, number: int, but: set[int]) -> list[int]:
-        """The next tasks in the queue that are not among ``but``, each once; fewer where there are no others."""
-        found: list[int] = []
-        for _ in range(2 * self.count):
-            if len(found) == number:
-                break
-            epoch, place = divmod(self.drawn, self.count)
-            generator = torch.Generator().manual_seed(derive_seed(*self.seed, epoch))
-            task = int(torch.randperm(self.count, generator=generator)[place])
-            self.drawn += 1
-            if task not in but and task not in found:
-                found.append(task)
-        return found
 
 
 class Sampling:
@@ -136,9 +115,11 @@ class Sampling:
     def _seeds(self, trial: int, places: Sequence[int], rows: int) -> list[int]:
         """One for each group, by its place among this process's ``rows``; the same whatever the number of processes."""
         mode = "train" if self.model.training else "eval"
-        generation = self._step // (self.args.steps_per_generation * self.num_iterations)
         first = self.accelerator.process_index * rows
-        return [derive_seed(self.args.seed, mode, generation, trial, first + place) for place in places]
+        return [derive_seed(self.args.seed, mode, self._generation(), trial, first + place) for place in places]
+
+    def _generation(self) -> int:
+        return int(self._step // (self.args.steps_per_generation * self.num_iterations))
 
     def _sampled(
         self, prompts: Sequence[Sequence[int]], samples: int, temperature: float, seeds: Sequence[int]
@@ -205,8 +186,8 @@ class Sampling:
     def _filled(self, inputs: Sequence[Mapping[str, Any]], numbers: dict[str, float]) -> Sequence[Mapping[str, Any]]:
         """Examples in whose groups there is something to learn, as many as ``inputs``, sampled and scored.
 
-        Where they stay too few after the last round, groups that teach less stand in, in the order in which they were
-        sampled.
+        A group is replaced by one of its own part, such as its domain. Where they stay too few after the last round,
+        groups that teach less stand in, in the order in which they were sampled.
         """
         samples = int(self.num_generations)
         if len(inputs) % samples:
@@ -214,15 +195,11 @@ class Sampling:
                 f"dynamic: {len(inputs)} completions of each process are no whole groups of {samples}; use fewer"
                 " processes, or more prompts"
             )
-        spec, wanted = self.setup.dynamic, len(inputs) // samples
-        assert spec is not None
+        places = [self._part(example) for example in inputs[::samples]]
         tried = self._tried(list(inputs[::samples]), samples, 0)
         good, rounds = self._teaching(tried), 0
         while True:
-            more = refill(
-                len(good), wanted, tried=len(tried), rounds=rounds, max_rounds=spec.rounds, limit=spec.most
-            ).prompts
-            drawn = self._next_tasks(more, {group.example["task"] for group in tried})
+            drawn = self._next_tasks(places, tried, good, rounds)
             if not agree(bool(drawn)):
                 break
             rounds += 1
@@ -230,8 +207,9 @@ class Sampling:
             tried += found
             good += self._teaching(found)
         others = [group for group in tried if not any(group is one for one in good)]
-        chosen = [*good, *others][:wanted]
-        numbers |= self._told_of(tried, good, wanted, rounds)
+        left = {part: [group for group in (*good, *others) if self._part(group.example) == part] for part in places}
+        chosen = [left[part].pop(0) for part in places]
+        numbers |= self._told_of(tried, sum(any(group is one for one in good) for group in chosen), len(places), rounds)
         done: Future[list[Scored]] = Future()
         done.set_result([one for group in chosen for one in group.scored])
         self._chunks = [
@@ -273,21 +251,41 @@ class Sampling:
         kept = informative(torch.tensor(correct), which, low=spec.low, high=spec.high).rows[::size].tolist()
         return [group for group, keep in zip(groups, kept, strict=True) if keep]
 
-    def _next_tasks(self, number: int, but: set[int]) -> list[dict[str, Any]]:
+    def _part(self, example: Mapping[str, Any]) -> int:
+        drawing = self.setup.drawing
+        return 0 if drawing is None or drawing.parts is None else drawing.parts[example["task"]]
+
+    def _next_tasks(
+        self, places: Sequence[int], tried: Sequence[Group], good: Sequence[Group], rounds: int
+    ) -> list[dict[str, Any]]:
+        """Tasks to try in the next round, for each part as many as its groups are short of; ``places`` has the part of
+        each group that is wanted."""
+        spec = self.setup.dynamic
+        assert spec is not None
+        known, found = {group.example["task"] for group in tried}, list[int]()
+        left = len(places) if spec.most is None else spec.most
+        kept, seen = ([self._part(group.example) for group in groups] for groups in (good, tried))
+        for part in sorted(set(places), key=lambda part: (kept.count(part) / places.count(part), part)):
+            wanted, count = places.count(part), seen.count(part)
+            limit = min(left, wanted if spec.most is None else spec.most)
+            if limit:
+                plan = refill(kept.count(part), wanted, tried=count, rounds=rounds, max_rounds=spec.rounds, limit=limit)
+                found += self._task_queue().draw(plan.prompts, {*known, *found}, step=self._generation(), part=part)
+                left = max(left - plan.prompts, 0)
         return [
-            {"task": task, "prompt": [dict(message) for message in self.setup.tasks[task].prompt]}
-            for task in self._task_queue().draw(number, but)
+            {"task": task, "prompt": [dict(message) for message in self.setup.tasks[task].prompt]} for task in found
         ]
 
     def _task_queue(self) -> TaskQueue:
         if self._queue is None:
-            self._queue = TaskQueue(len(self.setup.tasks), self.args.seed, "dynamic", self.accelerator.process_index)
+            own = (self.args.seed, "dynamic", self.accelerator.process_index)
+            self._queue = TaskQueue(len(self.setup.tasks), *own, drawing=self.setup.drawing)
         return self._queue
 
-    def _told_of(self, tried: Sequence[Group], good: Sequence[Group], wanted: int, rounds: int) -> dict[str, float]:
+    def _told_of(self, tried: Sequence[Group], good: int, wanted: int, rounds: int) -> dict[str, float]:
         """Numbers for the log, over all processes."""
         judged = [one.correct for group in tried for one in group.scored if one.correct is not None]
-        mine = (len(tried), min(len(good), wanted), wanted, sum(judged), len(judged))
+        mine = (len(tried), good, wanted, sum(judged), len(judged))
         total, kept, needed, right, known = map(sum, zip(*gather([mine]), strict=True))
         found = {
             "dynamic/rounds": float(rounds),
