@@ -99,6 +99,7 @@ def evaluate(
 ) -> Iterable[None]:
     """Parse each job once, then compute plan after plan; yields after each call, for whoever sends results on.
 
+    Of a text with several answers, what stood after each but the last is parsed and scored as well (``settle``).
     Rewards that take a batch get all jobs whose gate is open in one call, or one job a call where there is one job.
     """
     for row, job in enumerate(jobs):
