@@ -246,6 +246,8 @@ class Store:
 
     def _write_rollouts(self, stage: str, step: int | None, evaluation: int | None, rows: Iterable[RolloutRow]) -> None:
         known: dict[int, tuple[Task, str]] = {}  # the task beside its hash, so that its id stays its own
+        scores: list[tuple[Any, ...]] = []
+        spans: list[tuple[Any, ...]] = []
         for row in rows:
             task = row.scored.task
             if id(task) not in known:
@@ -256,14 +258,10 @@ class Store:
                 f"INSERT INTO rollouts VALUES ({', '.join('?' * 20)})",
                 (None, stage, step, evaluation, *records.rollout_record(row, known[id(task)][1])),
             ).lastrowid
-            self._db.executemany(
-                f"INSERT INTO scores VALUES ({', '.join('?' * 11)})",
-                [(rollout, *record) for record in records.score_records(row.scored)],
-            )
-            self._db.executemany(
-                "INSERT INTO spans VALUES (?, ?, ?, ?, ?, ?)",
-                [(rollout, *record) for record in records.span_records(row.scored)],
-            )
+            scores += [(rollout, *record) for record in records.score_records(row.scored)]
+            spans += [(rollout, *record) for record in records.span_records(row.scored)]
+        self._db.executemany(f"INSERT INTO scores VALUES ({', '.join('?' * 11)})", scores)
+        self._db.executemany("INSERT INTO spans VALUES (?, ?, ?, ?, ?, ?)", spans)
 
     # judges
 
