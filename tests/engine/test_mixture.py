@@ -182,9 +182,10 @@ def test_further_tasks_are_of_the_part_and_of_the_step(counts: list[int], number
     parts = [part for part, count in enumerate(counts) for _ in range(count)]
     part, but = data.draw(st.integers(0, len(counts) - 1)), data.draw(st.sets(st.sampled_from(range(len(parts)))))
     drawing = Drawing(list(range(len(parts))), start=0.2, until=5, parts=parts, shares=[1 / len(counts)] * len(counts))
-    found = drawing.more(part, step, number, len(parts), but, seed=3)
+    least = data.draw(st.integers(0, 3))
+    found = drawing.more(part, step, number, least, len(parts), but, seed=3)
     own = [task for task, each in enumerate(parts) if each == part]
-    size = min(len(own), max(number, math.ceil((0.2 + 0.8 * min(step, 5) / 5) * len(own) - 1e-9)))
+    size = min(len(own), max(least, math.ceil((0.2 + 0.8 * min(step, 5) / 5) * len(own) - 1e-9)))
     allowed = set(own[:size]) - but
     assert set(found) <= allowed, "the easiest of the part, but those that were tried"
     assert len(found) == len(set(found)) == min(number, len(allowed))
@@ -210,3 +211,25 @@ def test_groups_that_teach_nothing_are_replaced_within_their_domain(tmp_path: Pa
         assert len({row.scored.task.id for row in rows}) == 4
         assert numbers[step]["dynamic/uninformative"] == 0
     assert sum(numbers[step]["dynamic/rounds"] for step in range(1, 5)) >= 2
+
+
+def test_no_domain_starves_another_of_replacements(tmp_path: Path) -> None:
+    """One domain never teaches; with two tries in a round, the other is still replaced."""
+
+    def never(completion: Completion) -> bool:
+        return False
+
+    def right(task: Task, completion: Completion) -> bool:
+        return task.inputs["word"] in world.WORDS[::2] or len(completion.text) % 2 == 0
+
+    each = {"large": never, "small": right}
+    judge = MixedScorer({name: world.scorer(world.domain({"r": fn}, correct="r")) for name, fn in each.items()})
+    torch.set_num_threads(1)
+    ctx = world.context(tmp_path)
+    stage = world.rl_stage(steps=3, prompts=4, samples=8, dynamic={"rounds": 8, "most": 2})
+    with judge:
+        mixture = {"large": 1.0, "small": 1.0}
+        world.train_rl(ctx, stage, world.policy(), tasks(), judge, world.DENSE_RETURN, mixture=mixture)
+    for step in range(1, 4):
+        rows = [row for row in ctx.store.rollouts("rl", step) if domain_of(row.scored.task) == "small"]
+        assert all(0 < sum(bool(row.scored.correct) for row in rows[i : i + 8]) < 8 for i in (0, 8)), step

@@ -195,6 +195,8 @@ def test_a_queue_draws_what_the_step_may_meet() -> None:
     drawing = Drawing([float(i) for i in range(8)], start=0.25, until=6)
     queue = TaskQueue(8, "seed", drawing=drawing)
     assert sorted(queue.draw(2, {}, step=0)) == [0, 1]
+    assert sorted(queue.draw(6, {}, step=0)) == [0, 1], "however many are wanted"
+    assert sorted(queue.draw(6, {}, step=0, least=3)) == [0, 1, 2], "but as many as the step has"
     assert queue.draw(2, {0}, step=0) == [1]
     assert queue.draw(1, {0, 1}, step=0) == []
     later = queue.draw(3, {0}, step=6)

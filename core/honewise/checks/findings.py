@@ -131,9 +131,9 @@ REWARD_CHECKS: Mapping[str, Check] = {
         "its spans lie inside the completion's text", "pay pieces (piece.pays(...)): their offsets are absolute"
     ),
     "settled": Check(
-        "to write the gold completion once more earns no more than the total gains by it",
-        "let the parser name the piece `answer`, by which each answer is paid what it adds to the one before; and take "
-        "back where a text goes on what it should not have been paid",
+        "to write the gold completion once more, or a part of it, earns no more than the total gains by it",
+        "let the parser name the pieces that are paid (`answer`, `reasoning`): each is then paid what it adds; what "
+        "else later text undoes is charged where it stands, as `honewise.rewards.pay_tags` does",
     ),
     "deterministic": Check(
         "it gives the same score for the same completion, and changes neither it nor the task",

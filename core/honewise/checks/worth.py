@@ -13,7 +13,7 @@ from honewise.contracts import Reward, Rubric, Score, Scored, Span
 from honewise.errors import JudgeError
 from honewise.scoring.outcome import GATED, Outcome, failed
 from honewise.scoring.rubric import BoundRubric, bind_rubric, scored
-from honewise.scoring.settle import in_turn, settled
+from honewise.scoring.settle import in_turn, part_ends, settled
 
 from .bench import Bench, Probe, outcome, said
 from .findings import Finding, describe, judge_reward, run
@@ -123,13 +123,19 @@ def _stray(probe: Probe, result: Any) -> Iterator[str]:
 
 def _settled(bench: Bench, reward: Reward) -> Iterator[str]:
     for gold in bench.golds[:_TWICE]:
-        once = _paid(bench, reward, gold)
-        for again in bench.parsed(gold.task, [gold.text * 2, f"{gold.text}\n{gold.text}"]):
-            twice = _paid(bench, reward, again)
-            anew = math.fsum(span.value for span in twice if span.start >= len(gold.text))
-            gained = math.fsum(span.value for span in twice) - math.fsum(span.value for span in once)
-            if anew > gained + SLACK:
-                yield f"{gold}, written twice, earns {anew:g} anew where it stands again; in all it gains {gained:g}"
+        begun = [gold.text[:end] for end in part_ends(gold.completion) if end < len(gold.text)]
+        for first, text in [
+            (gold.text, gold.text),
+            (gold.text, f"\n{gold.text}"),
+            *((part, gold.text) for part in begun),
+        ]:
+            once = next((_paid(bench, reward, probe) for probe in bench.parsed(gold.task, [first])), ())
+            for probe in bench.parsed(gold.task, [first + text]):
+                paid = _paid(bench, reward, probe)
+                anew = math.fsum(span.value for span in paid if span.start >= len(first))
+                gained = math.fsum(span.value for span in paid) - math.fsum(span.value for span in once)
+                if anew > gained + SLACK:
+                    yield f"{probe} earns {anew:g} behind its first {len(first)} characters, and gains {gained:g} by it"
 
 
 def _paid(bench: Bench, reward: Reward, probe: Probe) -> Sequence[Span]:

@@ -57,9 +57,11 @@ class Drawing:
         # Processes and minibatches are given stretches of a step, which should hold every part.
         return [found[place] for place in torch.randperm(number, generator=generator)]
 
-    def more(self, part: int, step: int, number: int, count: int, but: Collection[int], seed: int) -> list[int]:
-        """Up to ``number`` further tasks of a part that the step may meet, none of them among ``but``."""
-        left = [task for task in self._met(part, step, number, count).tolist() if task not in but]
+    def more(
+        self, part: int, step: int, number: int, least: int, count: int, but: Collection[int], seed: int
+    ) -> list[int]:
+        """Up to ``number`` further tasks of a part that a step with ``least`` of them may meet, none among ``but``."""
+        left = [task for task in self._met(part, step, least, count).tolist() if task not in but]
         generator = torch.Generator().manual_seed(seed)
         return self._drawn(torch.tensor(left), min(number, len(left)), generator)
 
@@ -104,13 +106,13 @@ class TaskQueue:
         self.count, self.seed, self.drawing = count, seed, drawing
         self.drawn = 0
 
-    def draw(self, number: int, but: Collection[int], *, step: int = 0, part: int = 0) -> list[int]:
-        """The next tasks that are not among ``but``, each once; fewer where there are no others. ``step``, from 0, and
-        ``part`` are those of ``drawing``."""
+    def draw(self, number: int, but: Collection[int], *, step: int = 0, part: int = 0, least: int = 0) -> list[int]:
+        """The next tasks that are not among ``but``, each once; fewer where there are no others. ``step``, from 0, the
+        ``part`` and how many tasks the step has of it (``least``) are for ``drawing``."""
         if self.drawing is not None:
             seed = derive_seed(*self.seed, "more", self.drawn)
             self.drawn += number
-            return self.drawing.more(part, step, number, self.count, but, seed)
+            return self.drawing.more(part, step, number, least, self.count, but, seed)
         found: list[int] = []
         for _ in range(2 * self.count):
             if len(found) == number:

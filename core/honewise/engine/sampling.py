@@ -7,6 +7,7 @@ when TRL asks for rewards, after the last chunk and the reference's log-probabil
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -263,15 +264,19 @@ class Sampling:
         spec = self.setup.dynamic
         assert spec is not None
         known, found = {group.example["task"] for group in tried}, list[int]()
-        left = len(places) if spec.most is None else spec.most
         kept, seen = ([self._part(group.example) for group in groups] for groups in (good, tried))
-        for part in sorted(set(places), key=lambda part: (kept.count(part) / places.count(part), part)):
-            wanted, count = places.count(part), seen.count(part)
-            limit = min(left, wanted if spec.most is None else spec.most)
-            if limit:
-                plan = refill(kept.count(part), wanted, tried=count, rounds=rounds, max_rounds=spec.rounds, limit=limit)
-                found += self._task_queue().draw(plan.prompts, {*known, *found}, step=self._generation(), part=part)
-                left = max(left - plan.prompts, 0)
+        wanted = Counter(places)
+        plans = {
+            part: refill(
+                kept.count(part), number, tried=seen.count(part), rounds=rounds, max_rounds=spec.rounds, limit=spec.most
+            ).prompts
+            for part, number in sorted(wanted.items())
+        }
+        for _ in range(0 if spec.most is None else sum(plans.values()) - spec.most):
+            plans[max(plans, key=plans.__getitem__)] -= 1
+        for part, number in plans.items():
+            but = {*known, *found}
+            found += self._task_queue().draw(number, but, step=self._generation(), part=part, least=wanted[part])
         return [
             {"task": task, "prompt": [dict(message) for message in self.setup.tasks[task].prompt]} for task in found
         ]

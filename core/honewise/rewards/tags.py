@@ -25,7 +25,7 @@ def tagged(text: str, tag: str) -> Piece | None:
     if start < 0:
         return None
     start += len(opening)
-    return Piece(text[start:close], start)
+    return Piece(text[start : text.index(f"</{tag}>", start)], start)
 
 
 def pay_tags(completion: Completion, tags: Sequence[str]) -> Score:

@@ -21,10 +21,24 @@ from .gates import Gate
 from .outcome import GATED, Outcome, checked, failed
 from .settle import Turn, in_turn, settled
 
-__all__ = ["PARSE", "PARSE_SECONDS", "Job", "Plan", "Watch", "evaluate", "gate_outcome", "parse_text", "seed_for"]
+__all__ = [
+    "PARSE",
+    "PARSE_SECONDS",
+    "SETTLE",
+    "Job",
+    "Plan",
+    "Watch",
+    "evaluate",
+    "gate_outcome",
+    "parse_text",
+    "seed_for",
+]
 
 PARSE = -1
 """Stands for the parser where a plan's index is asked for."""
+
+SETTLE = -2
+"""The same for what an earlier part of a text was worth."""
 
 PARSE_SECONDS = 5.0
 """Deadline of parsing one completion."""
@@ -66,8 +80,10 @@ class Job:
     truncated: bool = False
     seed: int = 0
     completion: Completion | None = None
-    turns: Sequence[Turn] | None = None
-    """Of ``settle.in_turn``; None where nobody has asked yet."""
+    settle: bool = True
+    """Whether a part that is written again is paid what it adds; False where to find that out ended a worker."""
+    turns: Sequence[tuple[Turn, Job]] | None = None
+    """Of ``settle.in_turn``, each with a job of its own, the last with this one; None where nobody has asked yet."""
     broken: str = ""
     """Why the text could not be parsed; ``completion`` is then the bare text."""
 
@@ -99,7 +115,7 @@ def evaluate(
 ) -> Iterable[None]:
     """Parse each job once, then compute plan after plan; yields after each call, for whoever sends results on.
 
-    Of a text with several answers, what stood after each but the last is parsed and scored as well (``settle``).
+    Of a text in which a part is written again, what stood before is parsed and scored as well (``settle``).
     Rewards that take a batch get all jobs whose gate is open in one call, or one job a call where there is one job.
     """
     for row, job in enumerate(jobs):
@@ -117,6 +133,7 @@ def evaluate(
             for index in job.todo:
                 emit(row, index, failed(plans[index].name, job.broken))
             job.todo = ()
+    deciding = {plan.gate.other for plan in plans if plan.gate is not None}
     for index in sorted({index for job in jobs for index in job.todo}):
         rows = [row for row, job in enumerate(jobs) if index in job.todo]
         plan = plans[index]
@@ -125,10 +142,19 @@ def evaluate(
             watch.begin(group[0], index, plan.seconds * len(group))
             outcomes = _call(plan, [jobs[row] for row in group])
             watch.end()
-            for row, bare in zip(group, outcomes, strict=True):
-                outcome = _settled(parse, row, index, plan, jobs[row], bare, watch)
-                jobs[row].note(plan, outcome)
-                emit(row, index, outcome)
+            for row, whole in zip(group, outcomes, strict=True):
+                jobs[row].note(plan, whole)
+            asked = [
+                row
+                for row, whole in zip(group, outcomes, strict=True)
+                if jobs[row].settle
+                and whole.unscored is None
+                # What earned something, and at no place, is not paid for parts, and need not be asked again.
+                and (whole.spans or whole.terminal <= 0 or plan.name in deciding)
+            ]
+            before = _before(parse, {row: jobs[row] for row in asked}, plan, watch)
+            for row, whole in zip(group, outcomes, strict=True):
+                emit(row, index, settled([*before[row], (_last(jobs[row]), whole)]) if before.get(row) else whole)
             yield
 
 
@@ -176,30 +202,54 @@ def _gate(row: int, index: int, plan: Plan, job: Job, emit: Emit) -> bool:
     return False
 
 
-def _settled(
-    parse: Callable[[str, Task], Completion], row: int, index: int, plan: Plan, job: Job, whole: Outcome, watch: Watch
-) -> Outcome:
-    """``whole``, or settled answer by answer where the text has several."""
-    assert job.completion is not None
-    if whole.unscored is not None:
-        return whole
+def _before(
+    parse: Callable[[str, Task], Completion], jobs: Mapping[int, Job], plan: Plan, watch: Watch
+) -> Mapping[int, list[tuple[Turn, Outcome]]]:
+    """What each row's text was worth after each of its turns but the last, in their order."""
+    found: dict[int, list[tuple[Turn, Outcome]]] = {row: [] for row in jobs}
+    calls: list[tuple[int, Turn, Job]] = []
+    for row, job in jobs.items():
+        for turn, each in _turns(parse, row, job, watch)[:-1]:
+            gate = gate_outcome(plan, {**job.raw, **each.raw})
+            if gate is None:
+                calls.append((row, turn, each))
+            else:
+                each.note(plan, gate)
+                found[row] += [(turn, Outcome())] if gate.gated else []
+    for group in [calls] if plan.batch and calls else [[call] for call in calls]:
+        watch.begin(group[0][0], SETTLE, plan.seconds * len(group))
+        outcomes = _call(plan, [each for _, _, each in group])
+        watch.end()
+        for (row, turn, each), outcome in zip(group, outcomes, strict=True):
+            each.note(plan, outcome)
+            found[row] += [(turn, outcome)] if outcome.unscored is None else []
+    return {row: sorted(own, key=lambda item: item[0].start) for row, own in found.items()}
+
+
+def _turns(parse: Callable[[str, Task], Completion], row: int, job: Job, watch: Watch) -> Sequence[tuple[Turn, Job]]:
     if job.turns is None:
-        watch.begin(row, index, PARSE_SECONDS)
-        job.turns = in_turn(lambda text: _read(parse, Job(job.task, text, (), {})), job.completion)
-        watch.end()
-    found = []
-    for turn in job.turns[:-1]:
-        watch.begin(row, index, plan.seconds)
-        (outcome,) = _call(plan, [replace(job, text=turn.completion.text, completion=turn.completion)])
-        watch.end()
-        if outcome.unscored is None:
-            found.append((turn, outcome))
-    return settled([*found, (job.turns[-1], whole)]) if found else whole
+        assert job.completion is not None
+
+        def read(text: str) -> Completion | None:
+            watch.begin(row, SETTLE, PARSE_SECONDS)
+            found = parse_text(parse, Job(job.task, text, (), {}))
+            watch.end()
+            return None if isinstance(found, str) else found
+
+        *earlier, last = in_turn(read, job.completion)
+        job.turns = [*((turn, _up_to(job, turn.completion)) for turn in earlier), (last, job)]
+    return job.turns
 
 
-def _read(parse: Callable[[str, Task], Completion], job: Job) -> Completion | None:
-    found = parse_text(parse, job)
-    return None if isinstance(found, str) else found
+def _last(job: Job) -> Turn:
+    assert job.turns is not None
+    return job.turns[-1][0]
+
+
+def _up_to(job: Job, completion: Completion) -> Job:
+    """A job for what stood before; how many tokens it has can only be estimated."""
+    tokens = round(job.tokens * len(completion.text) / len(job.text))
+    return Job(job.task, completion.text, (), {}, tokens, seed=job.seed, completion=replace(completion, tokens=tokens))
 
 
 def _call(plan: Plan, jobs: Sequence[Job]) -> list[Outcome]:

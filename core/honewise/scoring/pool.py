@@ -22,7 +22,7 @@ from honewise.errors import SandboxError
 from honewise.sandbox.gold import DIRECTORY
 from honewise.sandbox.process import WorkerDied, WorkerProcess, WorkerRaised, WorkerTimeout, frame, wait
 
-from .evaluate import PARSE, PARSE_SECONDS, Job, Plan
+from .evaluate import PARSE, PARSE_SECONDS, SETTLE, Job, Plan
 from .outcome import Outcome, blamed, failed
 from .packing import pack_task, unpack_completion
 from .worker import Desk
@@ -210,9 +210,8 @@ class Pool:
             if id(job.task) not in tasks:
                 tasks[id(job.task)] = len(packed)
                 packed.append(pack_task(job.task))
-            entries.append(
-                [tasks[id(job.task)], job.text, job.tokens, job.truncated, list(job.todo), job.raw, job.seed]
-            )
+            own = (job.text, job.tokens, job.truncated, list(job.todo), job.raw, job.seed, job.settle)
+            entries.append([tasks[id(job.task)], *own])
         return taken, frame({"tasks": packed, "jobs": entries})
 
     def _listen(self, timeout: float) -> list[_Seat]:
@@ -314,9 +313,10 @@ class Pool:
             self._give_up(work, left, why)
             return
         assert culprit is not None
-        shared = plan != PARSE and self._plans[plan].batch and len(left) > 1
+        shared = plan == SETTLE or (plan != PARSE and self._plans[plan].batch and len(left) > 1)
         again = not timed_out and work.crashes[culprit, plan] == 0
         if shared:
+            work.jobs[culprit].settle &= plan != SETTLE or len(left) > 1
             self._requeue(work, left, alone=True)
             return
         self._requeue(work, [index for index in left if index != culprit])

@@ -98,8 +98,8 @@ def _score(
     """Yields finished cells ``[row, plan, result]`` now and then and at the end; before them, whether it is the end."""
     tasks = [unpack_task(packed) for packed in request["tasks"]]
     jobs = [
-        Job(tasks[task], text, todo, dict(raw), tokens, truncated, seed)
-        for task, text, tokens, truncated, todo, raw, seed in request["jobs"]
+        Job(tasks[task], text, todo, dict(raw), tokens, truncated, seed, settle=settle)
+        for task, text, tokens, truncated, todo, raw, seed, settle in request["jobs"]
     ]
     cells: list[list[Any]] = []
 

@@ -69,24 +69,20 @@ def _between(whole: Piece, tags: list[_Tag], name: str) -> Piece | None:
     opening, closing = f"<{name}>", f"</{name}>"
     found: Piece | None = None
     start: int | None = None
+    behind = 0
     for tag in tags:
         if tag.name == opening:
             start = tag.end
         elif tag.name == closing:
-            if start is None:
-                start = found.end if found else _lost_opening(tags, tag)
-            inner = whole.slice(start, max(start, tag.start))
+            inner = whole.slice(behind if start is None else start, tag.start)
             if inner.text.strip() or found is None:
                 found = inner
             start = None
+        behind = tag.end
     if start is not None and (found is None or whole.text[start:].strip()):
         end = next((tag.start for tag in tags if tag.start >= start), len(whole.text))
         found = whole.slice(start, end)
     return found
-
-
-def _lost_opening(tags: list[_Tag], closing: _Tag) -> int:
-    return max((tag.end for tag in tags if tag.end <= closing.start), default=0)
 
 
 def _after_reasoning(whole: Piece, tags: list[_Tag]) -> Piece:

@@ -5,6 +5,7 @@ All of them pay characters: their value is the sum of spans that stand on the te
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Literal
@@ -18,6 +19,9 @@ from .sqltext import MAX_CHARACTERS, Word, words
 __all__ = ["concise", "ngram", "schema_linking", "tag_rewards"]
 
 _FORMS = ("jaccard", "recall")
+_TOLD_APART = 16
+"""Tags of one text whose credit is told apart."""
+_REST = re.compile(r"\S")
 
 
 @reward(cost="process")
@@ -163,15 +167,26 @@ class TagRewards:
 
     def __init__(self, form: Form) -> None:
         self._tags = form.tags
+        self._any_tag = re.compile("|".join(map(re.escape, form.tags)))
 
     def format(self, completion: Completion) -> Score:
         """An equal share of 1 for every tag asked for that occurs once and in its place.
 
         A closing tag counts where something stands between it and its opening tag, and ``</answer>`` where nothing
-        but blanks follows. Nothing is charged.
+        but blanks follows. Each tag, and what follows the last one, is paid what it adds to the text before it, and
+        charged what it takes away.
         """
-        paid = _paid_tags(completion.text, self._tags)
-        return Score(spans=[tag.pays(1 / len(self._tags), tag.text) for tag in paid])
+        text, spans, before = completion.text, list[Span](), 0
+        parts = [Piece(match[0], match.start()) for match in self._any_tag.finditer(text)][:_TOLD_APART]
+        rest = _REST.search(text, parts[-1].end if parts else 0)
+        if rest is not None:
+            parts.append(Piece(rest[0], rest.start()))
+        for part in parts:
+            paid = len(_paid_tags(text if rest and part is parts[-1] else text[: part.end], self._tags))
+            if paid != before:
+                spans.append(part.pays((paid - before) / len(self._tags), part.text))
+            before = paid
+        return Score(spans=spans)
 
     def well_formed(self, completion: Completion) -> float:
         """1 where the reply has exactly the form asked for, nothing before, between or after it; else 0."""
