@@ -80,6 +80,9 @@ def test_the_reward_is_as_short_as_promised_and_works_in_a_run(tmp_path: Path) -
     recipe.setdefault("rubric", {}).setdefault("rewards", {}).update(yaml.safe_load(addition)["rubric"]["rewards"])
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False))
     assert "shows_its_work" in _run(["honewise", "run", "mine.yaml", "--dry-run"], tmp_path)
+    small = ("sft.steps=2", "rl.steps=1", "rl.prompts=2", "evaluate.samples=1")
+    changes = [f"stages.{each}" for each in small]
+    _run(["honewise", "run", "mine.yaml", *changes, "data.held_out.limit=2", "runs_dir=runs"], tmp_path)
 
 
 @pytest.mark.parametrize("page", tables.pages(), ids=lambda page: page.parent.name)
