@@ -73,7 +73,7 @@ def _show(audited: RewardsAudited) -> None:
             show(f"{each['name']} is exempt from {check!r}: {clean(reason)}")
         if each["tried"] and each["paid_kinds"]:
             kinds = ", ".join(each["paid_kinds"])
-            show(f"{each['name']} pays as much as for gold: {kinds} (no fault in a reward that does not look at the answer)")
+            show(f"{each['name']} pays as much as for gold: {kinds} (no fault where it does not look at the answer)")
     held = len(audited.findings) - len(broken)
     show(f"{audited.domain}: {held} of {len(audited.findings)} checks hold" + ("" if broken else "; nothing was found"))
 
