@@ -20,7 +20,7 @@ from honewise.rewards import pay_tags, tagged
         ("<a>1</a><a>2</a>", Piece("2", 11)),
         ("<a>1</a><a>2", Piece("1", 3)),
         ("<a><a>1</a>", Piece("1", 6)),
-        ("<a>1</a></a>", Piece("1</a>", 3)),
+        ("<a>1</a></a>", Piece("1", 3)),
         ("", None),
         ("<a>", None),
         ("</a>", None),

@@ -11,7 +11,7 @@ __all__ = ["pay_tags", "tagged"]
 
 
 def tagged(text: str, tag: str) -> Piece | None:
-    """What stands in the last closed ``<tag>...</tag>`` of ``text``, the tags left out; None where there is none.
+    """What stands in the last closed ``<tag>...</tag>`` of a text, up to its first closing tag; None where none is.
 
     The last one binds, since a model that thinks aloud corrects itself later. Plain searching instead of a
     lazy regular expression: ``.*<tag>(.*?)</tag>`` takes quadratic time on a text that repeats the opening tag.

@@ -28,6 +28,8 @@ def read(text: str) -> Completion:
         ("<answer>first: ```sql\nSELECT 1\n``` better: ```sql\nSELECT 2\n```</answer>", "SELECT 2"),
         ("<answer>SELECT 1</answer> or <answer>SELECT 2</answer>", "SELECT 2"),
         ("<answer>SELECT 1</answer> <answer> </answer>", "SELECT 1"),
+        ("<answer>SELECT 1</answer> </answer>", "SELECT 1"),
+        ("<answer>SELECT 1</answer> no, SELECT 2</answer>", "no, SELECT 2"),
         ("<answer>SELECT 1", "SELECT 1"),
         ("<answer>```sql\nSELECT 1", "SELECT 1"),
         ("<reasoning>r</reasoning>SELECT 1</answer>", "SELECT 1"),
