@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from synthetic_run import RECIPE, fill, make_run
 
 pytest.importorskip("trl")
 
@@ -280,6 +281,22 @@ def test_runs_are_compared_with_each_other(finished: Run, tmp_path: Path) -> Non
         alone = compare([other])
         assert "not measured in any of these runs: sft on the critic's own answers" in alone.notes
         assert alone.gains == []
+
+
+def test_a_run_that_is_not_evaluated_takes_no_part(tmp_path: Path) -> None:
+    """One that was interrupted early, even with rewards of its own, hides nothing of the others."""
+    one, early, two = (
+        make_run(tmp_path, recipe=RECIPE.replace("made-by-hand", name).replace("preset: partial", rubric))
+        for name, rubric in (("one", "preset: partial"), ("early", "preset: exact"), ("two", "preset: partial"))
+    )
+    with fill(one), early, fill(two):
+        found = compare([one, early, two])
+    assert [note for note in found.notes if "held-out tasks" in note] == []
+    assert (
+        next(note for note in found.notes if note.startswith("early")) == "early: is not evaluated, so it is left out"
+    )
+    assert {each.tasks for each in found.between} == {4}
+    assert {each.metric for each in found.between} == {"correct", "total"}
 
 
 def recipe_at(folder: Path, stages: str, head: str = HEAD) -> Path:

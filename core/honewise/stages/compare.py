@@ -104,7 +104,9 @@ def compare(runs: Sequence[Run]) -> Comparison:
     """Every evaluation of the runs, in their order."""
     names = _names(runs)
     measured = [measurement for run, name in zip(runs, names, strict=True) for measurement in _measurements(run, name)]
-    same_rubric = all(_rubrics(run) == _rubrics(runs[0]) for run in runs)
+    evaluated = {each.run for each in measured}
+    rubrics = [_rubrics(run) for run, name in zip(runs, names, strict=True) if name in evaluated]
+    same_rubric = all(each == rubrics[0] for each in rubrics)
     gains = [
         gain
         for one in measured
@@ -114,7 +116,7 @@ def compare(runs: Sequence[Run]) -> Comparison:
         for gain in _gains(one, other, same_rubric or one.run == other.run)
     ]
     return Comparison(
-        measured, gains, list(_between(runs, names, measured, same_rubric)), _notes(runs, names, measured)
+        measured, gains, list(_between(runs, names, measured, same_rubric)), _notes(runs, names, measured, same_rubric)
     )
 
 
@@ -205,21 +207,24 @@ def _last_trained(run: Run) -> str | None:
     return trained[-1] if trained else None
 
 
-def _notes(runs: Sequence[Run], names: Sequence[str], measured: Sequence[Measurement]) -> list[str]:
+def _notes(runs: Sequence[Run], names: Sequence[str], measured: Sequence[Measurement], same_rubric: bool) -> list[str]:
     """What a reader must know, or would miss."""
     notes = []
     for role, words in BASELINES.items():
         if not any(each.role == role and not each.learnt for each in measured):
             notes.append(f"not measured in any of these runs: {words}")
-    if any(_rubrics(run) != _rubrics(runs[0]) for run in runs):
+    if not same_rubric:
         notes.append("the rubrics differ, so totals are compared within a run only")
     tasks = [
         {task for each in measured if each.run == name for metric in METRICS for task in each.values[metric]}
         for name in names
     ]
-    shared = set.intersection(*tasks) if tasks else set()
+    shared = set.intersection(*filter(None, tasks)) if any(tasks) else set()
+    evaluated = {each.run for each in measured}
     for name, own in zip(names, tasks, strict=True):
-        if not own:
+        if name not in evaluated:
+            notes.append(f"{name}: is not evaluated, so it is left out")
+        elif not own:
             notes.append(f"{name}: nothing is measured")
         elif own != shared:
             notes.append(f"{name}: {len(shared)} of its {len(own)} held-out tasks are shared")
