@@ -176,6 +176,22 @@ def test_every_field_of_the_card_is_filled_or_says_not_done(tmp_path: Path) -> N
     assert "Not done, of the fields above: " in (folder / "card.md").read_text()
 
 
+def test_what_an_audit_could_not_look_for_is_said(tmp_path: Path) -> None:
+    """An audited run is not told to audit itself."""
+    with fill(make_run(tmp_path / "short")) as run:
+        keep_audit(run, audit_run(run, FAST))
+        told = fields_of(run.path)
+        assert told["signs of reward hacking"].startswith(f"{NOT_DONE}: 2 prompts on a side; 8 are needed")
+        assert not [name for name in AUDITED if "honewise audit run" in told[name]]
+    with make_run(tmp_path / "single") as run:
+        run.store.start_stage("rl", "rl", 1)
+        run.store.write_step("rl", 1, {}, [RolloutRow(scored("x", {"execution": cell(1.0)}), "Q")])
+        keep_audit(run, audit_run(run, FAST))
+        told = fields_of(run.path)
+        for name in AUDITED:
+            assert told[name].startswith(f"{NOT_DONE}: rl: completions of one step alone are stored"), name
+
+
 def test_audits_of_judge_and_rewards_feed_the_card(tmp_path: Path) -> None:
     with fill_audited(tmp_path, judge_calls=True) as run:
         folder = run.path

@@ -195,7 +195,8 @@ def _audits(run: Run) -> Iterator[Field]:
     bad = [f"{each['sign']} ({each['where']}): {each['why']}" for each in signs if each["found"]]
     looked = sum(each["found"] is not None for each in signs)
     said = "; ".join(bad) if bad else f"none of {looked} found" if looked else ""
-    yield Field(part, "signs of reward hacking", said, how)
+    why = "; ".join(dict.fromkeys(each["why"] for each in signs)) or _unseen(found)
+    yield Field(part, "signs of reward hacking", said, why)
     for name, numbers in _COMPARED.items():
         told = "; ".join(text for each in found.get("compared", ()) if (text := _compared(each, numbers)))
         yield Field(part, name, told, _why_not(found, numbers))
@@ -205,7 +206,8 @@ def _audits(run: Run) -> Iterator[Field]:
         for stage, gap in found.get("generalisation", {}).items()
     ]
     missing = next(
-        (each["why"] for each in signs if each["sign"] == "generalisation_gap" and each["found"] is None), how
+        (each["why"] for each in signs if each["sign"] == "generalisation_gap" and each["found"] is None),
+        _unseen(found),
     )
     yield Field(part, "generalisation", "; ".join(gaps), missing)
 
@@ -236,7 +238,12 @@ def _why_not(found: Mapping[str, Any], numbers: Sequence[str]) -> str:
         for name, why in each.get("not_measured", {}).items()
         if name.rpartition("/")[2] in numbers
     ]
-    return reasons[-1] if reasons else "no reward here is given by a judge" if found.get("compared") else ""
+    return reasons[-1] if reasons else "no reward here is given by a judge" if found.get("compared") else _unseen(found)
+
+
+def _unseen(found: Mapping[str, Any]) -> str:
+    """Why an audit compared nothing."""
+    return "; ".join(found.get("notes", ()))
 
 
 def _people(run: Run) -> Iterator[Field]:
