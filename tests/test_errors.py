@@ -8,7 +8,16 @@ import pickle
 import pytest
 
 from honewise import errors
-from honewise.errors import HonewiseError, MissingExtra, Problem, RecipeError, UnknownName, UserError, near
+from honewise.errors import (
+    HonewiseError,
+    MissingExtra,
+    Problem,
+    RecipeError,
+    UnknownName,
+    UserError,
+    first_sentence,
+    near,
+)
 
 
 def every_error() -> list[type[HonewiseError]]:
@@ -63,3 +72,17 @@ def test_plain_errors_cross_processes(error: HonewiseError) -> None:
     back = pickle.loads(pickle.dumps(error))
     assert type(back) is type(error)
     assert str(back) == str(error)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("no such model\nIf it is private, log in", "no such model"),
+        ("No.\nmore", "No."),
+        ("One of: \n(1) a file, \n(2) a thing. \nYou need more.", "One of: (1) a file, (2) a thing."),
+        ("Of these:\n\n  Whole\nor half", "Of these: Whole or half"),
+        (" \n", "ValueError"),
+    ],
+)
+def test_the_first_sentence_of_an_error_is_whole_and_on_one_line(text: str, said: str) -> None:
+    assert first_sentence(ValueError(text)) == said

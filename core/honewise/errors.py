@@ -43,6 +43,7 @@ __all__ = [
     "UnknownName",
     "UnscoredBudgetExceeded",
     "UserError",
+    "first_sentence",
     "near",
 ]
 
@@ -139,3 +140,18 @@ def near(name: str, allowed: Iterable[str]) -> str:
     if close:
         return f"; did you mean {close[0]!r}?"
     return f"; there are: {', '.join(options)}" if options else "; there are none"
+
+
+def first_sentence(error: BaseException) -> str:
+    """What a library's error says first, on one line; a sentence that goes on over its lines is not cut.
+
+    >>> first_sentence(ValueError("none of:\\n(1) this,\\n(2) that.\\nSee the manual."))
+    'none of: (1) this, (2) that.'
+    """
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    said = lines[0] if lines else type(error).__name__
+    for line in lines[1:]:
+        if said.endswith((".", "!", "?")) or (line[0].isupper() and not said.endswith((":", ","))):
+            break
+        said = f"{said} {line}"
+    return said

@@ -91,12 +91,25 @@ def test_what_cannot_be_loaded_is_said(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="there is no folder"):
         load_policy(PolicySpec(path=str(tmp_path / "none")), device="cpu")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UserError, match="empty cannot be loaded: "):
+    with pytest.raises(UserError, match=r"empty cannot be loaded: .*[^:]$") as caught:
         load_policy(PolicySpec(path=str(tmp_path / "empty")), device="cpu")
+    assert "\n" not in str(caught.value)
     with pytest.raises(UserError, match="exactly one of tiny, hub and path, not none"):
         load_policy(PolicySpec(), device="cpu")
     with pytest.raises(UserError, match=r"policy\.lora: .*no_such_proj"):
         load_policy(PolicySpec(tiny=world.SPEC, lora=LoraSpec(targets=["no_such_proj"])), texts=["a"], device="cpu")
+
+
+def test_the_folder_around_a_policy_is_not_it(tmp_path: Path) -> None:
+    """As a run's ``stages/NAME`` is; a model that has a folder of that name inside is still a model."""
+    folder = save_policy(world.policy(), tmp_path / "rl" / "policy")
+    with pytest.raises(UserError) as caught:
+        open_policy(folder.parent, device="cpu")
+    assert str(caught.value) == (
+        f"policy: {folder.parent} holds no model, but the folder policy inside does; give {folder}"
+    )
+    (folder / "policy").mkdir()
+    open_policy(folder, device="cpu")
 
 
 def test_devices(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrai
 
 from honewise.algorithms import folds
 from honewise.contracts import Message
-from honewise.errors import UserError
+from honewise.errors import UserError, first_sentence
 from honewise.models.policy import Policy, load_policy, quiet
 from honewise.recipes.preference import RewardModelStage, TrunkSpec
 from honewise.recipes.schema import PolicySpec
@@ -146,7 +146,7 @@ def open_trunk(spec: TrunkSpec, device: str, lora: LoraSpec | None = None, *, se
         try:
             known = AutoConfig.from_pretrained(place, revision=spec.revision).architectures or []
         except (OSError, ValueError, KeyError) as error:
-            raise UserError(f"trunk: {place} cannot be loaded: {str(error).strip().splitlines()[0]}") from error
+            raise UserError(f"trunk: {place} cannot be loaded: {first_sentence(error)}") from error
     if any(name.endswith("ForSequenceClassification") for name in known):
         found = load_reward_model(place, device=device)
         return found.model if lora is None else _adapted(found.model, lora, seed), found.tokenizer

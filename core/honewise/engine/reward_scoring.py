@@ -21,7 +21,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreT
 
 from honewise.algorithms import at_segment_ends
 from honewise.contracts import Completion, Message, Score, Span, Task, Unscored
-from honewise.errors import UserError
+from honewise.errors import UserError, first_sentence
 from honewise.models.policy import Policy, load_policy, open_policy, quiet, resolve_device
 from honewise.models.text import encode
 from honewise.recipes.preference import SegmentSpec
@@ -219,8 +219,7 @@ def _open(place: str, device: str) -> tuple[Any, PreTrainedTokenizerBase]:
                 place, dtype=dtype, output_loading_info=True
             )
     except (OSError, ValueError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise UserError(f"reward model: {place} cannot be loaded: {reason}") from error
+        raise UserError(f"reward model: {place} cannot be loaded: {first_sentence(error)}") from error
     missing = [name for name in info["missing_keys"] if name.startswith("score")]
     if missing or model.config.num_labels != 1 or not hasattr(model, "score"):
         raise UserError(f"reward model: {place} is no sequence classifier with one output")

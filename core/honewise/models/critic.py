@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
-from honewise.errors import UserError
+from honewise.errors import UserError, first_sentence
 from honewise.recipes.policy_gradient import CriticSpec
 
 from .policy import BASE_FOLDER, Policy, quiet
@@ -138,8 +138,7 @@ def _reward_model(folder: Path, policy: Policy) -> Any:
             if adapted:
                 model = PeftModel.from_pretrained(model, folder).merge_and_unload()
     except (OSError, ValueError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise UserError(f"critic.init: {folder} cannot be loaded as a reward model: {reason}") from error
+        raise UserError(f"critic.init: {folder} cannot be loaded as a reward model: {first_sentence(error)}") from error
     if tokenizer.get_vocab() != policy.tokenizer.get_vocab():
         raise UserError(f"critic.init: {folder} reads other tokens than the policy writes, so it cannot be its critic")
     return model

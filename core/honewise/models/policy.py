@@ -15,7 +15,7 @@ import torch
 import transformers
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
 
-from honewise.errors import UserError
+from honewise.errors import UserError, first_sentence
 from honewise.recipes.schema import LoraSpec, PolicySpec, QuantizeSpec
 
 from .quantize import check_quantize, quantization, remember, remembered
@@ -149,6 +149,8 @@ def _load(
     if local and not folder.is_dir():
         raise UserError(f"policy: there is no folder {name}")
     adapter = _adapter_config(folder) if local else None
+    if local and adapter is None and not (folder / "config.json").exists() and (folder / "policy").is_dir():
+        raise UserError(f"policy: {name} holds no model, but the folder policy inside does; give {folder / 'policy'}")
     options: dict[str, Any] = {"dtype": "auto" if dtype is None else dtype}
     if adapter is not None:
         quantize = remembered(folder) or quantize
@@ -164,8 +166,7 @@ def _load(
         else:
             model = _load_adapted(folder, adapter, options)
     except (OSError, ValueError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise UserError(f"policy: {name} cannot be loaded: {reason}") from error
+        raise UserError(f"policy: {name} cannot be loaded: {first_sentence(error)}") from error
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return Policy(model, tokenizer, name, quantize)

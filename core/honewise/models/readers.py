@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from honewise.errors import MissingExtra, UserError
+from honewise.errors import MissingExtra, UserError, first_sentence
 
 if TYPE_CHECKING:
     from honewise.metrics import Entailment
@@ -101,8 +101,7 @@ def _load(name: str, kind: str, device: str) -> tuple[Any, Any, str]:
             tokenizer = transformers.AutoTokenizer.from_pretrained(name)
             model = getattr(transformers, kind).from_pretrained(name)
     except (OSError, ValueError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise UserError(f"{name}: cannot be loaded: {reason}") from error
+        raise UserError(f"{name}: cannot be loaded: {first_sentence(error)}") from error
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     return model.to(where).eval(), tokenizer, where
