@@ -91,7 +91,7 @@ def test_what_cannot_be_loaded_is_said(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="there is no folder"):
         load_policy(PolicySpec(path=str(tmp_path / "none")), device="cpu")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UserError, match=r"empty cannot be loaded: .*[^:]$") as caught:
+    with pytest.raises(UserError, match=r"empty cannot be loaded: .*[^: ]$") as caught:
         load_policy(PolicySpec(path=str(tmp_path / "empty")), device="cpu")
     assert "\n" not in str(caught.value)
     with pytest.raises(UserError, match="exactly one of tiny, hub and path, not none"):
