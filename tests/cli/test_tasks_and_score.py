@@ -123,6 +123,30 @@ def test_where_nothing_can_be_written_nothing_is_scored(
     assert [path.name for path in tmp_path.iterdir()] == ["c.jsonl"]
 
 
+def test_no_command_writes_over_what_it_reads(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = write(tmp_path / "c.jsonl", [{"task_id": "held-out-0", "completion": "x"}])
+    before = Path(file).read_bytes()
+    (tmp_path / "link.jsonl").symlink_to(file)
+    (tmp_path / "sub").mkdir()
+    monkeypatch.setattr(score, "Scorer", lambda *_, **__: pytest.fail("scored before the look"))
+    for out in (file, "c.jsonl", "link.jsonl", "sub/../c.jsonl"):
+        for reads, option in (
+            (["score", "arithmetic", "--completions", file], "completions"),
+            (["score", "arithmetic", "--completions", "other.jsonl", "--data", file], "data"),
+            (["score", "arithmetic", "--completions", "other.jsonl", "--judge", file], "judge"),
+            (["eval", "arithmetic", "--model", str(tmp_path), "--data", file], "data"),
+            (["audit", "judge", "--data", file], "data"),
+        ):
+            code, _, err = command(*reads, "--out", out)
+            assert code == 2
+            assert err == (
+                f"error: --out {out}: is the file that --{option} reads, which would be lost; give another name\n"
+            )
+    assert Path(file).read_bytes() == before
+
+
 def test_score_writes_exactly_this(command: Command, tmp_path: Path) -> None:
     tasks = lines(command("tasks", "arithmetic", "--json", "--limit", "2")[1])
     rows = [

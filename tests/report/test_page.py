@@ -235,6 +235,20 @@ def test_the_command_finds_a_run_by_name_or_folder(
     assert "no run 'made-by-hnad'; did you mean 'made-by-hand'?" in capsys.readouterr().err
 
 
+def test_a_page_replaces_no_file_of_its_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fill(make_run(tmp_path / "runs")).close()
+    monkeypatch.chdir(tmp_path)
+    store = Path("runs/made-by-hand/run.sqlite")
+    before = store.read_bytes()
+    with pytest.raises(SystemExit) as left:
+        cli.main(["report", "made-by-hand", "--out", str(store)])
+    assert left.value.code == 2
+    assert f"--out {store}: is a file of the run itself, which would be lost" in capsys.readouterr().err
+    assert store.read_bytes() == before
+
+
 def test_a_page_that_cannot_be_written_leaves_none_behind(run: Run, tmp_path: Path) -> None:
     with pytest.raises((OSError, RunError)):
         report.write(run, tmp_path / "missing" / "report.html")

@@ -76,7 +76,7 @@ def judge(
 
     folder = run_folder(run)
     if out is not None:
-        can_be_written(out)
+        can_be_written(out, data=data, judge=ask)
     found = load_pairs(data, format=format, limit=limit)
     note(f"{data}: read as {found.format}, {len(found)} pairs")
     settings = JudgeSettings(unit=unit, min_ratio=min_ratio, rounds=rounds, seed=seed)

@@ -67,17 +67,30 @@ Options = Annotated[
 ]
 
 
-def can_be_written(out: str | Path) -> None:
-    """Raise ``UserError`` where no file ``out`` can be written: said before the work, not after it."""
+def can_be_written(out: str | Path, **read: str | Path | None) -> None:
+    """Raise ``UserError`` where no file ``out`` can be written: said before the work, not after it.
+
+    ``read`` are the files that the command reads, by option: none of them is written over, however it is spelt.
+    """
     target = Path(out)
     if target.is_dir():
         raise UserError(f"--out {out}: is a folder; a file is needed")
+    for option, file in read.items():
+        if file is not None and _is_same(target, Path(file)):
+            raise UserError(f"--out {out}: is the file that --{option} reads, which would be lost; give another name")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=target.parent):
             pass
     except OSError as error:
         raise UserError(f"--out {out}: cannot be written ({error.strerror or error})") from error
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except (OSError, ValueError):  # one of them is not there, or is an id of Hugging Face
+        return False
 
 
 @contextlib.contextmanager

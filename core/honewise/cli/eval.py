@@ -83,7 +83,7 @@ def evaluate(
     how = _sampling(temperature, samples, top_p, max_new_tokens, batch, seed)
     spec = _spec(model)
     if out is not None:
-        can_be_written(out)
+        can_be_written(out, data=data, judge=judge)
     opened = open_domain(domain, options)
     _mention_recipe(model, opened)
     tasks = open_tasks(opened, data, format, split, limit).tasks

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from honewise.errors import RunError, near
+from honewise.errors import RunError, UserError, near
 
 from . import terminal
 
@@ -35,7 +35,10 @@ def report(
     from honewise import report as pages
     from honewise.runs.run import Run
 
-    with Run.open(find_run(run)) as opened:
+    folder = find_run(run)
+    if out is not None and out.is_file() and out.suffix != ".html" and folder.resolve() in out.resolve().parents:
+        raise UserError(f"--out {out}: is a file of the run itself, which would be lost; give another name")
+    with Run.open(folder) as opened:
         page = pages.write(opened, out, rollouts=completions)
     terminal.show(str(page))
     if show:

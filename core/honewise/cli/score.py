@@ -71,7 +71,7 @@ def score(
     if out == "-" and as_json:
         raise UserError("--json writes the summary to standard output; give --out a file")
     if out != "-":
-        can_be_written(out)
+        can_be_written(out, completions=completions, data=data, judge=judge)
     opened = open_domain(domain, option)
     found = open_tasks(opened, data, format, split)
     read = read_completions(completions, found.tasks)

@@ -46,3 +46,10 @@ def test_faults_are_told_and_nothing_is_written(tmp_path: Path, capsys: pytest.C
     assert main([str(data), "--out", str(tmp_path / "no" / "where")]) == 2
     assert "cannot be written" in capsys.readouterr().err
     assert not out.exists()
+    out.symlink_to(data)
+    before = data.read_bytes()
+    assert main([str(data), "--out", str(out)]) == 2
+    assert capsys.readouterr().err == (
+        f"error: --out {out}: is the data itself, which would be lost; give another name\n"
+    )
+    assert data.read_bytes() == before

@@ -258,7 +258,10 @@ def test_the_command_line(questions: list[Task], tmp_path: Path, capsys: pytest.
         code = main(["--student", str(settings), "--teacher", str(settings), "--limit", "3", "--out", str(out)])
         assert code == 0, capsys.readouterr()
         assert main(["--student", str(tmp_path / "no.yaml"), "--teacher", str(settings), "--out", str(out)]) == 2
-    assert "3 pairs" in capsys.readouterr().out
+        assert main(["--student", str(settings), "--teacher", str(settings), "--out", str(settings)]) == 2
+    said = capsys.readouterr()
+    assert "is the file that --student reads, which would be lost" in said.err
+    assert "3 pairs" in said.out
     assert [pair.task_id for pair in read_pairs(out)] == [task.id for task in questions]
 
 

@@ -40,6 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", required=True, help="the file to write; what is there is replaced")
     given = parser.parse_args(arguments)
     try:
+        if os.path.exists(given.out) and os.path.exists(given.data) and os.path.samefile(given.out, given.data):
+            raise UserError(f"--out {given.out}: is the data itself, which would be lost; give another name")
         tasks = load_domain("code-api/preferences").tasks(given.data, limit=given.limit)
         lines = list(rating_lines(tasks))
         if not lines:

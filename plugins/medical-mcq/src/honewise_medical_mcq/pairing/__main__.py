@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import sys
 from collections.abc import Sequence
 
-from honewise import HonewiseError, load_domain, load_judge
+from honewise import HonewiseError, UserError, load_domain, load_judge
 
 from .build import Built, build_pairs
 from .loop import writer_of
@@ -42,6 +43,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 async def _build(given: argparse.Namespace) -> Built:
+    for option in ("student", "teacher", "data"):
+        file = getattr(given, option)
+        if file and os.path.exists(file) and os.path.exists(given.out) and os.path.samefile(file, given.out):
+            raise UserError(
+                f"--out {given.out}: is the file that --{option} reads, which would be lost; give another name"
+            )
     domain = load_domain("medical-mcq")
     found = (
         domain.tasks(given.data, format=given.format, limit=given.limit)
