@@ -33,6 +33,10 @@ def test_compression_is_known_by_content_not_by_name(tmp_path: Path) -> None:
     ("content", "read", "message"),
     [
         (b"{\n\n]", read_json, r"x:3: not JSON"),
+        (b"[1, 2\n", read_json, r"x:1: not JSON \(.* at column 6\)"),
+        (b'{"a": 1\n', read_jsonl, r"x:1: not JSON \(.* at column 8\)"),
+        (b'{}\r\n{"a": 1 \r\n', read_jsonl, r"x:2: not JSON \(.* at column 8\)"),
+        (b'{}\n{"a" 1}\n', read_jsonl, r"x:2: not JSON \(.* at column 6\)"),
         (b"[NaN]", read_json, "NaN is no JSON number"),
         (b"[" * 100_000, read_json, "not JSON"),
         (b"\xff\xfe", read_json, "not UTF-8"),

@@ -90,6 +90,8 @@ def test_what_is_not_recognised_is_described(tmp_path: Path) -> None:
     [
         ('[{"b": 1},\n {"b": 2', r"dev\.json:2: not JSON \(.* at column 9\)"),
         ('{"b": 1', r"dev\.json:1: not JSON"),
+        ('{"b": 1\n{"b": 2}\n', r"dev\.json:1: not JSON \(.* at column 8\)"),
+        ('{"b": [\n{"b": 2}\n', r"dev\.json:2: not JSON \(.* at column 9\)"),
         ("[", r"dev\.json:1: not JSON"),
         (b'[{"b": "\xff"}]', r"dev\.json: not UTF-8 text"),
     ],

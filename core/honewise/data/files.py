@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,8 @@ __all__ = ["first_object", "json_fault", "open_text", "read_json", "read_jsonl",
 
 _GZIP = b"\x1f\x8b"
 _HEAD = 1 << 20
+_LINES = re.compile(r"\{[^\r\n]*[^\[:,{\s][ \t]*[\r\n]+\{")
+"""Two lines of JSON: the first opens nothing for the second to stand in."""
 
 
 @contextmanager
@@ -48,7 +51,8 @@ def read_json(path: str | Path) -> Any:
     with open_text(path) as text:
         content = text.read()
     try:
-        return json.loads(content, parse_constant=_no_constant)
+        # A break at the end is no line of its own: what is missing there is missing at the end of the last line.
+        return json.loads(content.rstrip(), parse_constant=_no_constant)
     except json.JSONDecodeError as error:
         raise DataError(f"{path}:{error.lineno}: not JSON ({error.msg} at column {error.colno})") from error
     except (ValueError, RecursionError) as error:
@@ -116,7 +120,10 @@ def json_fault(path: str | Path) -> str:
             head = text.read(_HEAD).lstrip()
         if not head.startswith(("{", "[")) or (first_object(path) is not None and head.startswith("{")):
             return ""
-        read_json(path)
+        if _LINES.match(head):
+            next(read_jsonl(path))
+        else:
+            read_json(path)
     except DataError as error:
         return str(error)
     return ""
@@ -124,7 +131,7 @@ def json_fault(path: str | Path) -> str:
 
 def _object(line: str, where: str) -> dict[str, Any]:
     try:
-        value = json.loads(line, parse_constant=_no_constant)
+        value = json.loads(line.rstrip(), parse_constant=_no_constant)
     except json.JSONDecodeError as error:
         raise DataError(f"{where}: not JSON ({error.msg} at column {error.colno}): {line.strip()[:80]!r}") from error
     except (ValueError, RecursionError) as error:
