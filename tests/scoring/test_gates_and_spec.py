@@ -86,6 +86,16 @@ def test_changes_by_name(domain: Domain) -> None:
     assert reward_files({"mine": {"fn": "my.py:mine"}, "right": 2, "odd": None}) == {"mine": "my.py:mine"}
 
 
+def test_a_recipe_says_what_a_reward_has_that_it_leaves_out(domain: Domain) -> None:
+    added = apply_rubric_spec(domain, "default", {"mine": RewardSpec(fn="my.py:mine")}).term("mine")
+    told = RewardSpec.model_json_schema()["properties"]
+    for name in ("weight", "otherwise", "normalise", "on_unscored"):
+        value = getattr(added, name)
+        said = str(told[name]["description"]).replace("\n", " ")
+        left_out = said.lower().partition("left out, the preset's")[2]
+        assert (value if isinstance(value, str) else f"{value:g}") in left_out, (name, said)
+
+
 def test_a_recipes_own_models_are_taken(domain: Domain) -> None:
     spec = RubricSpec(
         rewards={"letters": RewardSpec(weight=0.25), "right": RewardSpec(weight={0: 1.0, 5: 2.0}, when=None)}

@@ -71,17 +71,19 @@ class RewardSpec(Section):
     """A reward's place in the rubric: changes one of the preset's, or adds a reward. A bare number is its weight."""
 
     weight: float | dict[Annotated[int, Field(ge=0)], float] | None = None
-    """A constant, or `{step: weight}`: from each step on, that weight."""
+    """A constant, or `{step: weight}`: from each step on, that weight. Left out, the preset's; 1 for a reward that is
+    added."""
     when: str | None = None
     """Gate on another reward's raw value, such as `execution >= 1`; closed, it is scored as `otherwise`."""
     otherwise: float | None = None
-    """The value while the gate is closed; 0 where nothing is said."""
+    """The value while the gate is closed; left out, the preset's, or 0."""
     clip: Annotated[list[float], Field(min_length=2, max_length=2)] | None = None
     """Lowest and highest value, applied before the weight."""
     normalise: Literal["none", "bounds"] | None = None
-    """`bounds` maps the reward's declared range to [0, 1]."""
+    """`bounds` maps the reward's declared range to [0, 1]; left out, the preset's, or `none`."""
     on_unscored: Literal["skip", "drop_group", "zero", "raise"] | None = None
-    """What happens where the reward could not be computed; `skip` leaves its component out, without bias."""
+    """What happens where the reward could not be computed; `skip` leaves its component out, without bias. Left out, the
+    preset's, or `skip`."""
     fn: str | None = None
     """A reward of your own, as `file.py:function`, beside the recipe."""
     model: str | None = None
