@@ -51,7 +51,7 @@ def test_the_pages_are_there() -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_the_code_runs(page: Path, tmp_path: Path) -> None:
     environ = {key: value for key, value in os.environ.items() if not key.startswith(("PYTEST_", "HONEWISE_"))}
-    environ["PYTHONPATH"] = os.pathsep.join([str(tmp_path), str(tmp_path / "src")])
+    environ["PYTHONPATH"] = str(tmp_path)
     environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), environ["PATH"]])
     for block in blocks(page):
         named = _FILE.match(block.code)
