@@ -75,14 +75,20 @@ def test_shares_hold_on_average() -> None:
     ("stage", "mixture", "said"),
     [
         ({"prompts": 12}, MIXTURE, r"domains.small.weight: up to 9 of the 12 prompts .* has 8 training tasks"),
-        ({"order": {"easy_first": "hrad"}}, MIXTURE, "order.easy_first: task 'large/0' has no 'hrad'; did you mean"),
+        ({"order": {"easy_first": "hrad"}}, MIXTURE, "order.easy_first: no task has 'hrad'; did you mean 'hard'"),
+        (
+            {"order": {"easy_first": "nosuch"}},
+            MIXTURE,
+            "order.easy_first: no task has 'nosuch'; there are: domain, hard, ",
+        ),
+        ({"order": {"kind": "nosuch"}}, MIXTURE, "order.kind: no task has 'nosuch'; there are: domain, hard, "),
         ({"dynamic": {}}, MIXTURE, "dynamic: the rubric of 'small' does not .* name a reward in domains.small.rubric"),
         ({"stop": {"by": "domain/small/totl"}}, MIXTURE, "did you mean 'domain/small/total'"),
         ({"stop": {"by": "domain/small/correct"}}, MIXTURE, "no 'domain/small/correct'"),
         ({"constraints": {"large/brief": {}}}, MIXTURE, "give the reward weight 0"),
         ({"constraints": {"brief": {}}}, MIXTURE, "no reward 'brief' in the rubric"),
-        ({"invariance": {"column": "domian", "coef": 1.0}}, MIXTURE, "did you mean 'domain'"),
-        ({"invariance": {"column": "domain", "coef": 1.0}}, None, "has no 'domain'"),
+        ({"invariance": {"column": "domian", "coef": 1.0}}, MIXTURE, "no task has 'domian'; did you mean 'domain'"),
+        ({"invariance": {"column": "domain", "coef": 1.0}}, None, "no task has 'domain'; there are: hard, "),
     ],
 )
 def test_what_is_refused(stage: dict[str, Any], mixture: Any, said: str, tmp_path: Path) -> None:

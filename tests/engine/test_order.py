@@ -97,7 +97,7 @@ def test_training_meets_easy_tasks_first(tmp_path: Path) -> None:
     ("order", "said"),
     [
         ({}, "name a column"),
-        ({"easy_first": "hrad"}, r"has no 'hrad'.*did you mean 'hard'"),
+        ({"easy_first": "hrad"}, r"no task has 'hrad'.*did you mean 'hard'"),
         ({"easy_first": "kind"}, r"no number; list its words"),
         ({"easy_first": "kind", "ranks": ["odd"]}, "'even' of 'kind' is not among them"),
         ({"kind": "kind"}, "say one for 'even'"),

@@ -28,6 +28,7 @@ def invariance_of(stage: RlStage, tasks: Sequence[Task], mixture: Mixture) -> In
     if stage.invariance is None:
         return None
     column = stage.invariance.column
+    _known_to_some(tasks, column, "invariance.column", mixture)
     groups = [_said(task, column, "invariance.column", mixture) for task in tasks]
     if len(set(groups)) < 2:
         raise UserError(f"invariance.column: {column!r} is {groups[0]!r} for every task, so there is but one group")
@@ -85,12 +86,23 @@ def _said(task: Task, column: str, path: str, mixture: Mixture) -> str:
         return str((task.meta if column in task.meta else task.inputs)[column])
     if column == DOMAIN and mixture is not None:
         return domain_of(task)
-    known = sorted({*task.meta, *task.inputs, *([] if mixture is None else [DOMAIN])})
-    raise UserError(f"{path}: task {task.id!r} has no {column!r}{near(column, known)}")
+    raise UserError(f"{path}: task {task.id!r} has no {column!r}{near(column, _columns([task], mixture))}")
+
+
+def _columns(tasks: Sequence[Task], mixture: Mixture) -> set[str]:
+    return {name for task in tasks for name in (*task.meta, *task.inputs)} | (set() if mixture is None else {DOMAIN})
+
+
+def _known_to_some(tasks: Sequence[Task], column: str, path: str, mixture: Mixture) -> None:
+    """Raise ``UserError`` where no task of any domain has the column: to name one of them would blame that one."""
+    known = _columns(tasks, mixture)
+    if tasks and column not in known:
+        raise UserError(f"{path}: no task has {column!r}{near(column, known)}")
 
 
 def _column(tasks: Sequence[Task], column: str, path: str, mixture: Mixture) -> list[str | None]:
     """The same for each task; None for those of a domain in which no task has the column, of several domains."""
+    _known_to_some(tasks, column, path, mixture)
     domains = _domains(tasks, mixture)
     having = {domain for domain, task in zip(domains, tasks, strict=True) if _holds(task, column)}
     without = set(domains) - having if having and mixture is not None else set()
