@@ -43,7 +43,7 @@ Message = Mapping[str, Any]
 """``{"role": "system" | "user" | "assistant", "content": text}``, as chat templates take it."""
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
-_ARGUMENTS = frozenset({"task", "completion", "tasks", "completions", "judge"})
+ARGUMENTS = frozenset({"task", "completion", "tasks", "completions", "judge"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,13 +169,13 @@ class Reward:
     @property
     def arguments(self) -> frozenset[str]:
         """Which of task, completion, tasks, completions, judge ``fn`` asks for."""
-        return frozenset(inspect.signature(self.fn).parameters) & _ARGUMENTS
+        return frozenset(inspect.signature(self.fn).parameters) & ARGUMENTS
 
     @property
     def options(self) -> Mapping[str, Any]:
         """Keyword-only arguments a recipe may set, with their defaults (``inspect.Parameter.empty``: required)."""
         parameters = inspect.signature(self.fn).parameters.values()
-        return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY and p.name not in _ARGUMENTS}
+        return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY and p.name not in ARGUMENTS}
 
     @property
     def batch(self) -> bool:

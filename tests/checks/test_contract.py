@@ -106,6 +106,10 @@ def with_reward(fn: Callable[..., Any] | Reward, **settings: Any) -> Domain:
 # Rewards that break one promise each. They live at the top level, as the promise `sendable` wants.
 
 
+def misspelt(task: Task, completon: Completion) -> float:
+    return 0.0
+
+
 def gives_two(completion: Completion) -> float:
     return 2.0 if "a" in completion.text else 0.0
 
@@ -359,6 +363,12 @@ DOMAINS: list[tuple[str, Callable[[], Domain], str, str]] = [
     ("bounds", lambda: with_reward(right.fn, bounds=(1.0, 1.0)), "rewards", "bounds of 'odd' are"),
     ("deadline", lambda: with_reward(right.fn, deadline=0.0), "rewards", "deadline of 'odd' is 0.0"),
     ("cost", lambda: with_reward(right.fn, cost="cpus"), "rewards", "did you mean 'cpu'"),
+    (
+        "argument",
+        lambda: with_reward(misspelt),
+        "rewards",
+        "asks for 'completon', which nothing fills; did you mean",
+    ),
     ("exempt", lambda: with_reward(right.fn, exempt={"golden": "?"}), "rewards", "no check; did you mean 'gold'"),
     ("unexplained", lambda: with_reward(likes_length, exempt={"gold": " "}), "rewards", "without a reason"),
     ("no preset", _odd(rubrics={}), "rubrics", "there is no preset"),

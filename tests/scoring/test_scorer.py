@@ -314,7 +314,14 @@ def test_rewards_from_files_run_in_workers(scorer: Make, task: Task, tmp_path: P
         ("def mime(completion): pass", ":mine", "did you mean 'mime'"),
         ("1 +", ":mine", "does not load"),
         ("import nothing_like_it", ":mine", "nothing_like_it"),
-        ("def mine(text): return 1", ":mine", "asks for none of task, completion"),
+        ("def mine(): return 1", ":mine", "asks for none of task, completion"),
+        (
+            "def mine(task, completon): return 1",
+            ":mine",
+            "asks for 'completon', which nothing fills; did you mean",
+        ),
+        ("def mine(text): return 1", ":mine", "asks for 'text', which nothing fills .* options stand after a "),
+        ("def mine(completion, /): return 1", ":mine", "takes 'completion' by place and not by name"),
         ("", "", "must be written as file.py:function"),
         (None, ":mine", "no such file"),
     ],
@@ -338,6 +345,20 @@ def test_an_edited_reward_file_is_loaded_again(scorer: Make, task: Task, tmp_pat
         assert each.score([Row(task, "a")])[0].total == number
 
 
+def test_options_whose_types_cannot_be_read_are_left_alone(scorer: Make, task: Task, tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "from __future__ import annotations\n"
+        "from collections.abc import Iterable\n"
+        "def lost(completion, *, limit: Nowhere = 1): return limit == 'long'\n"
+        "def many(completion, *, words: Iterable[str] = ()): return set(words) == {'a'}\n"
+        "def bare(completion, limit=3): return limit == 3\n"
+    )
+    terms = {"lost": Term(options={"limit": "long"}), "many": Term(options={"words": ["a"]}), "bare": 1}
+    made = scorer(terms, reward_files={name: f"{file}:{name}" for name in terms})
+    assert [row.total for row in made.score([Row(task, "a"), Row(task, "b")])] == [3, 3]
+
+
 def test_options_of_a_reward_reach_it_and_are_checked(scorer: Make, task: Task) -> None:
     term = Term(1, options={"wanted": "b", "bonus": 0.0})
     assert [r.total for r in scorer({"with_option": term}).score([Row(task, "b"), Row(task, "a")])] == [1, 0]
@@ -345,6 +366,11 @@ def test_options_of_a_reward_reach_it_and_are_checked(scorer: Make, task: Task) 
         ({}, "needs the option 'wanted'"),
         ({"want": "b"}, "did you mean 'wanted'"),
         ({"wanted": object()}, "plain data"),
+        ({"wanted": 3}, "option 'wanted' of reward 'with_option' is 3: Input should be a valid string"),
+        (
+            {"wanted": "b", "bonus": "much"},
+            "option 'bonus' of reward 'with_option' is 'much': Input should be",
+        ),
     ]:
         with pytest.raises(UserError, match=message):
             scorer({"with_option": Term(1, options=options)})

@@ -17,7 +17,7 @@ from typing import Any
 
 from honewise.contracts import Reader, Reward, Rubric, Task
 from honewise.errors import UserError, near
-from honewise.scoring.functions import bind
+from honewise.scoring.functions import bind, unfilled
 from honewise.scoring.rubric import bind_rubric
 
 from .bench import Bench, canonical
@@ -72,7 +72,9 @@ def _declared(reward: Reward) -> Iterator[str]:
     if ("judge" in reward.arguments) != (reward.cost == "judge"):
         asks = "asks for" if "judge" in reward.arguments else "does not ask for"
         yield f"{reward.name!r} {asks} a judge and its cost is {reward.cost!r}"
-    if not reward.arguments - {"judge"}:
+    astray = list(unfilled(reward.name, reward))
+    yield from astray
+    if not astray and not reward.arguments - {"judge"}:
         yield f"the function of {reward.name!r} takes none of task, completion, tasks, completions by name"
     for check, reason in reward.exempt.items():
         if check not in REWARD_CHECKS:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import inspect
 import json
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from honewise.errors import UserError, near
 
-__all__ = ["check_options", "options_of"]
+__all__ = ["check_options", "fit_option", "options_of"]
 
 
 def options_of(factory: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
@@ -45,6 +45,12 @@ def check_options(domain: str, factory: Callable[..., Any], options: Mapping[str
     return checked
 
 
+def fit_option(function: Callable[..., Any], name: str, value: Any) -> Any:
+    """One value as the function's annotation wants it, or as it is where none can be read; raises ``ValueError``."""
+    hints = _hints(function)
+    return _fit(value, hints[name]) if name in hints else value
+
+
 def _hints(factory: Callable[..., Any]) -> Mapping[str, Any]:
     try:
         return typing.get_type_hints(factory)
@@ -67,7 +73,8 @@ def _fit(value: Any, hint: Any) -> Any:
         return value
     try:
         try:
-            return adapter.validate_json(json.dumps(value, allow_nan=False))
+            found = adapter.validate_json(json.dumps(value, allow_nan=False))
+            return value if isinstance(found, Iterator) else found  # an ``Iterable`` would be used up by the first call
         except (TypeError, ValueError) as error:
             if isinstance(error, ValidationError):
                 raise

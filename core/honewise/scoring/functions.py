@@ -9,18 +9,20 @@ import inspect
 import json
 import sys
 import zlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from honewise.contracts import Domain, Reward
+from honewise.contracts import ARGUMENTS, Domain, Reward
 from honewise.contracts import reward as make_reward
-from honewise.errors import UnknownName, UserError, near
+from honewise.errors import Problem, UnknownName, UserError, near
 from honewise.host import PluginHost
+from honewise.host.options import fit_option
 
-__all__ = ["Found", "bind", "find", "from_file", "rebuild"]
+__all__ = ["Found", "bind", "faults", "find", "from_file", "rebuild", "unfilled"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,23 +107,57 @@ def from_file(name: str, place: str) -> Reward:
 
 
 def bind(name: str, reward: Reward, options: Mapping[str, Any]) -> Callable[..., Any]:
-    """The reward's function with its recipe options. Raises ``UserError`` on an unknown or a missing one."""
-    allowed = reward.options
-    for key in options:
+    """The reward's function with its recipe options, as its annotations want them. Raises ``UserError`` with all that
+    ``faults`` finds."""
+    fitted, problems = _fitted(name, reward, options)
+    if problems:
+        raise UserError("\n".join(problem.message for problem in problems))
+    return functools.partial(reward.fn, **fitted) if fitted else reward.fn
+
+
+def faults(name: str, reward: Reward, options: Mapping[str, Any]) -> list[Problem]:
+    """Why the reward cannot be called with these options; paths are those below the reward in a recipe."""
+    return _fitted(name, reward, options)[1]
+
+
+def unfilled(name: str, reward: Reward) -> Iterator[str]:
+    """Arguments of the reward's function that core does not know how to fill."""
+    takes = "a reward takes by name task, completion, tasks, completions and judge; options stand after a *"
+    for each in inspect.signature(reward.fn).parameters.values():
+        known, needed = each.name in ARGUMENTS, each.default is each.empty
+        if each.kind is each.POSITIONAL_ONLY and (known or needed):
+            yield f"reward {name!r} takes {each.name!r} by place and not by name; leave out the / behind it"
+        elif each.kind is each.POSITIONAL_OR_KEYWORD and needed and not known:
+            meant = get_close_matches(each.name, sorted(ARGUMENTS), n=1)
+            hint = f"; did you mean {meant[0]!r}? (" if meant else " ("
+            yield f"reward {name!r} asks for {each.name!r}, which nothing fills{hint}{takes})"
+
+
+def _fitted(name: str, reward: Reward, options: Mapping[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
+    """The options as the function wants them, and what is wrong."""
+    problems = [Problem("", message) for message in unfilled(name, reward)]
+    if not problems and not reward.arguments - {"judge"}:
+        asks = "asks for none of task, completion, tasks, completions by name"
+        problems.append(Problem("", f"the function of reward {name!r} {asks}"))
+    allowed, fitted = reward.options, dict(options)
+    for key, value in options.items():
+        path = f"options.{key}"
         if key not in allowed:
-            raise UserError(f"reward {name!r} has no option {key!r}{near(key, allowed)}")
-    missing = [key for key, default in allowed.items() if default is inspect.Parameter.empty and key not in options]
-    if missing:
-        raise UserError(f"reward {name!r} needs the option {missing[0]!r}: options: {{{missing[0]}: ...}}")
-    if not reward.arguments - {"judge"}:
-        raise UserError(
-            f"the function of reward {name!r} asks for none of task, completion, tasks, completions by name"
-        )
-    try:
-        json.dumps(dict(options), allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise UserError(f"reward {name!r}: its options must be plain data ({error})") from error
-    return functools.partial(reward.fn, **options) if options else reward.fn
+            problems.append(Problem(path, f"reward {name!r} has no option {key!r}{near(key, allowed)}"))
+            continue
+        try:
+            json.dumps(value, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            problems.append(Problem(path, f"reward {name!r}: its options must be plain data ({error})"))
+            continue
+        try:
+            fitted[key] = fit_option(reward.fn, key, value)
+        except ValueError as error:
+            problems.append(Problem(path, f"option {key!r} of reward {name!r} is {value!r}: {error}"))
+    for key, default in allowed.items():
+        if default is inspect.Parameter.empty and key not in options:
+            problems.append(Problem("options", f"reward {name!r} needs the option {key!r}: options: {{{key}: ...}}"))
+    return fitted, problems
 
 
 _modules: dict[tuple[str, int], ModuleType] = {}
