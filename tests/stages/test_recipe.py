@@ -82,13 +82,14 @@ def test_faults_of_shape_names_and_arguments_are_told_at_once(tmp_path: Path) ->
         ("domain.numbers=99", "domain", "must lie between"),
         ("data.train={path: sums.yaml, format: summs}", "data.train.format", "did you mean 'sums'?"),
         ("rubric.correct=digitz", "rubric.correct", "did you mean 'digits'?"),
-        ("rubric.rewards={digits: {when: 'form > '}}", "rubric", "form > "),
-        ("rubric.rewards={digits: {when: 'form >= 1'}, form: null}", "rubric", "form"),
+        ("rubric.rewards={digits: {when: 'form > '}}", "rubric.rewards.digits.when", "form > "),
+        ("rubric.rewards={digits: {when: 'form >= 1'}, form: null}", "rubric.rewards.digits.when", "form"),
+        ("rubric.rewards={digits: {when: 'form >= 1'}, form: {when: 'digits >= 1'}}", "rubric", "circle"),
         ("rubric.rewards={correct: null}", "rubric", "correct"),
-        ("rubric.rewards={digits: {options: {base: 2}}}", "rubric", "base"),
-        ("rubric.rewards={length: {weight: 0.1, options: {lo: 2}}}", "rubric", "'lo'"),
+        ("rubric.rewards={digits: {options: {base: 2}}}", "rubric.rewards.digits.options.base", "base"),
+        ("rubric.rewards={length: {weight: 0.1, options: {lo: 2}}}", "rubric.rewards.length.options.lo", "'lo'"),
         ("rubric.rewards={digits: {fn: 'sums.yaml:f'}}", "rubric.rewards.digits.fn", "the domain's own reward"),
-        ("rubric.rewards={mine: {fn: 'sums.yaml'}}", "rubric", "file.py:function"),
+        ("rubric.rewards={mine: {fn: 'sums.yaml'}}", "rubric.rewards.mine.fn", "file.py:function"),
         ("stages.rl.estimator_options={kapa: loo}", "stages.rl.estimator_options", "did you mean 'kappa'?"),
         ("stages.rl.estimator=x/y", "stages.rl.estimator", "'x/y'"),
     ],
@@ -103,7 +104,24 @@ def test_a_reward_of_the_users_own_file(recipe_file: Path) -> None:
     (recipe_file.parent / "mine.py").write_text("def short(completion): return len(completion.text) < 40\n")
     read(recipe_file, ["rubric.rewards={short: {fn: 'mine.py:short', weight: 0.1}}"])
     found = problems(recipe_file, "rubric.rewards={short: {fn: 'mine.py:shrt', weight: 0.1}}")
-    assert "did you mean 'short'?" in found["rubric"]
+    assert "did you mean 'short'?" in found["rubric.rewards.short.fn"]
+
+
+def test_every_reward_that_is_wrong_is_told(recipe_file: Path) -> None:
+    (recipe_file.parent / "mine.py").write_text(
+        "def opt(completion, *, limit: int = 200): return 1.0\ndef wrongarg(task, completon): return 1.0\n"
+    )
+    found = problems(
+        recipe_file,
+        "rubric.rewards={opt: {fn: 'mine.py:opt', options: {limt: 3, limit: long}}, wrongarg: {fn: 'mine.py:wrongarg'},"
+        " gone: {fn: 'mine.py:gon'}, digits: {when: 'nosuch > 1'}, form: {clip: [2, 1]}, diggits: 1}",
+    )
+    at = "rubric.rewards."
+    assert sorted(found) == [at + "diggits", at + "digits.when", at + "form", at + "gone.fn",
+                             at + "opt.options.limit", at + "opt.options.limt", at + "wrongarg.fn"]  # fmt: skip
+    assert "'long': Input should be a valid integer" in found[at + "opt.options.limit"]
+    assert "did you mean 'limit'?" in found[at + "opt.options.limt"]
+    assert "asks for 'completon', which nothing fills; did you mean 'completion'?" in found[at + "wrongarg.fn"]
 
 
 def test_packaged_recipes_are_found_by_name() -> None:

@@ -24,7 +24,7 @@ from honewise.errors import UnknownName, UserError
 from .gates import Gate, gates_of, order
 from .outcome import Outcome
 
-__all__ = ["CAP", "CAP_MARGIN", "BoundRubric", "bind_rubric", "cap_of", "scored"]
+__all__ = ["CAP", "CAP_MARGIN", "BoundRubric", "bind_rubric", "cap_of", "check_term", "scored"]
 
 CAP = "cap"
 """The component that the cap is, beside the rubric's rewards."""
@@ -72,7 +72,7 @@ def bind_rubric(rubric: Rubric, rewards: Mapping[str, Reward]) -> BoundRubric:
         gates=gates,
     )
     for name in rubric.terms:
-        _check_term(name, bound.term(name), bounds[name])
+        check_term(name, bound.term(name), bounds[name])
     if rubric.correct is not None and rubric.correct not in rubric.terms:
         raise UnknownName("reward (named by the rubric's 'correct')", rubric.correct, rubric.terms)
     if rubric.cap_wrong:
@@ -186,7 +186,8 @@ def _width(rubric: BoundRubric, name: str) -> float:
     return _transform(rubric.term(name), (low, high), high) - _transform(rubric.term(name), (low, high), low)
 
 
-def _check_term(name: str, term: Term, bounds: tuple[float, float]) -> None:
+def check_term(name: str, term: Term, bounds: tuple[float, float]) -> None:
+    """Raise ``UserError`` on a normalisation, clip or weight without sense."""
     low, high = bounds
     if not low <= high:
         raise UserError(f"reward {name!r}: its bounds [{low}, {high}] are no range")

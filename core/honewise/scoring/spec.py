@@ -14,7 +14,7 @@ from .functions import find
 from .gates import gates_of
 from .scorer import chosen
 
-__all__ = ["apply_rubric_spec", "reward_files"]
+__all__ = ["apply_rubric_spec", "changed", "reward_files"]
 
 _FIELDS = tuple(each.name for each in fields(Term))
 _WHERE = ("fn", "model", "segments", "cross_fit", "stages")
@@ -57,13 +57,18 @@ def apply_rubric_spec(
             continue
         if name not in terms and name not in given:
             find([name], domain, host=host)
-        terms[name] = replace(terms.get(name, Term()), **_settings(name, change))
+        terms[name] = changed(name, terms.get(name, Term()), change)
     gates_of({name: term.when for name, term in terms.items()})
     decides = rubric.correct if correct is None else correct
     if decides is not None and decides not in terms:
         dropped = " is dropped" if decides in rubric.terms else " is not in the rubric"
         raise UserError(f"reward {decides!r}, which decides what is correct,{dropped}{near(decides, terms)}")
     return Rubric(terms, correct=decides, cap_wrong=rubric.cap_wrong if cap_wrong is None else cap_wrong)
+
+
+def changed(name: str, term: Term, change: Any) -> Term:
+    """A reward's place in a preset, with what ``change`` says of it. Raises ``UserError`` as ``apply_rubric_spec``."""
+    return replace(term, **_settings(name, change))
 
 
 def reward_files(changes: Mapping[str, Any]) -> dict[str, str]:

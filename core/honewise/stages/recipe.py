@@ -31,6 +31,7 @@ from honewise.scoring.pairs import BY_TOTAL
 
 from .model_rewards import model_rewards
 from .rubric import make_scorer
+from .rubric_problems import RubricProblems
 
 __all__ = ["packaged_recipe", "packaged_recipes", "read"]
 
@@ -168,19 +169,17 @@ class _Names:
         chosen = preset if isinstance(preset, str) else next(iter(domain.rubrics))
         terms = domain.rubrics[chosen].terms
         known = {reward.name for reward in domain.rewards} | set(terms)
-        faults = 0
         rewards = _mapping(rubric, "rewards")
-        for name, spec in rewards.items():
-            for problem in self._reward(str(name), spec, known, at):
-                faults += 1
-                yield problem
+        told = [problem for name, spec in rewards.items() for problem in self._reward(str(name), spec, known, at)]
+        told += RubricProblems(rewards, terms, domain, self.host, f"{at}rubric.rewards", judged)
+        yield from told
         dropped = {name for name, spec in rewards.items() if spec is None}
         correct = rubric.get("correct")
         usable = (set(terms) | set(rewards)) - dropped
         if isinstance(correct, str) and correct not in usable:
-            faults += 1
+            told.append(Problem(f"{at}rubric.correct", ""))
             yield Problem(f"{at}rubric.correct", f"no reward {correct!r} in the rubric{near(correct, usable)}")
-        if not faults:
+        if not told:
             yield from self._applied(rubric, domain, at, judged=judged)
 
     def _reward(self, name: str, spec: Any, known: set[str], at: str) -> Iterator[Problem]:
