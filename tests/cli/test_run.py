@@ -88,6 +88,24 @@ def test_a_plan_says_what_would_be_done(command: Command) -> None:
         assert part in out
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("stages.rl.dynamic={low: 0.9, high: 0.1}", "stages.rl.dynamic.low: must be less than high (0.1); given: 0.9"),
+        ("stages.rl.order={easy_first: nosuch}", "stages.rl: order.easy_first: task 'train-1' has no 'nosuch'"),
+        ("stages.rl={steps: 2, algorithm: ppo, estimator: grpo}", "stages.rl: estimator: 'grpo' does not look at the"),
+        ("stages.sft.trainer={per_device_train_batch_size: 7}", "stages.sft: per_device_train_batch_size: 7 does not"),
+    ],
+)
+def test_a_plan_is_refused_where_the_run_would_be(command: Command, tmp_path: Path, change: str, said: str) -> None:
+    pytest.importorskip("trl")
+    for more in (["--dry-run"], []):
+        code, out, err = command("run", "arithmetic/quickstart", change, *more)
+        assert (code, out) == (2, "")
+        assert said in err
+    assert not [path for path in tmp_path.glob("runs/*") if path.name == "quickstart"]
+
+
 def test_all_faults_are_shown_without_a_traceback(command: Command, tmp_path: Path) -> None:
     (tmp_path / "faulty.yaml").write_text(FAULTY)
     code, out, err = command("run", "faulty.yaml")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
 import shlex
 from collections.abc import Mapping, Sequence
@@ -25,7 +24,6 @@ from honewise.recipes.schema import (
     RlStage,
     SftStage,
 )
-from honewise.recipes.sections import TrainingStage
 from honewise.runs.processes import place
 
 from .terminal import TerminalProgress, note, number, print_table, show
@@ -57,7 +55,7 @@ def run(
         list[str] | None, typer.Argument(help="Changes to it: dotted.path=value, as in stages.rl.steps=200.")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the unfinished run of that name.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, print the plan, do nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check the recipe, print the plan, do nothing.")] = False,
 ) -> None:
     """Run a recipe: train, evaluate, report.
 
@@ -65,20 +63,25 @@ def run(
     dpo, reward-model, rl, evaluate. Every key of them is in
     the schema, honewise recipe --schema.
 
-    All of the recipe is checked before anything begins. The run stands in runs/NAME; a finished name gets -2, and
-    nothing is overwritten. Ctrl-C saves a checkpoint; --resume goes on from it as if nothing had happened.
+    All of the recipe is checked before anything begins; --dry-run leaves out what depends on the machine: whether the
+    device, the number of processes and their sharding, and optional packages will do, and whether models can be had.
+
+    The run stands in runs/NAME; a finished name gets -2, and nothing is overwritten.
+    Ctrl-C saves a checkpoint; --resume goes on from it as if nothing had happened.
 
     Under accelerate launch or torchrun, several processes do the run together and the first one speaks.
     """
     from honewise.models.threads import share_cores
 
     share_cores()
+    from honewise.stages.checking import check_plan
     from honewise.stages.runner import execute, resolve
 
     changes, first = overrides or [], place().first
     progress: Progress = RewardTable(TerminalProgress()) if first else Silent()
     materials = resolve(recipe, changes, progress=progress)
     if dry_run:
+        check_plan(materials, progress)
         if first:
             _plan(materials)
         return
@@ -155,9 +158,6 @@ def _columns(numbers: Mapping[str, float]) -> dict[str, float]:
 def _plan(materials: Materials) -> None:
     recipe, rubric = materials.recipe, materials.scorer.rubric
     show(f"{recipe.name}: a run in {recipe.runs_dir}/, nothing has been done yet")
-    given = any(isinstance(stage, TrainingStage) and stage.trainer for stage in recipe.stages.values())
-    if given and importlib.util.find_spec("trl") is None:
-        note("trainer: not checked, because TRL is not installed; run: pip install 'honewise[train]'")
     rows = [
         *_domains(recipe),
         ("train", _data(materials.train)),

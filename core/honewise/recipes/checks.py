@@ -11,7 +11,7 @@ from .explain import given
 from .judging import MemberSpec
 from .pair_checks import pair_stage_problems, reward_problems
 from .personas import personas_problems
-from .policy_gradient import ALGORITHMS, FREE
+from .policy_gradient import ALGORITHMS, FREE, DynamicSpec
 from .revising import revise_problems
 from .schema import BASE, KINDS, TinySpec
 from .sections import works_of
@@ -265,6 +265,10 @@ def _rl(stage: Mapping[str, Any], path: str) -> Iterator[Problem]:
     if not head and critic.get("detach"):
         yield Problem(f"{path}.critic.detach", "is for kind: head; a trunk of its own never moves the policy")
     yield from _kl(stage, path)
+    dynamic = _mapping(stage, "dynamic")
+    low, high = (dynamic.get(key, DynamicSpec.model_fields[key].default) for key in ("low", "high"))
+    if isinstance(low, (int, float)) and isinstance(high, (int, float)) and low >= high:
+        yield Problem(f"{path}.dynamic.low", f"must be less than high ({high:g}); given: {given(low)}")
 
 
 def _kl(stage: Mapping[str, Any], path: str) -> Iterator[Problem]:

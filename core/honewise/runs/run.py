@@ -194,7 +194,8 @@ class Run:
 class StageContext:
     """What a stage works with."""
 
-    run: Run
+    run: Run | None
+    """None where the stage is looked at and not done."""
     stage: str
     folder: Path
     """``runs/<name>/stages/<stage>``: its checkpoints and, at the end, ``policy/``."""
@@ -210,6 +211,7 @@ class StageContext:
 
     @property
     def store(self) -> Store:
+        assert self.run is not None, "a stage that is only looked at stores nothing"
         return self.run.store
 
 

@@ -17,7 +17,7 @@ from honewise.scoring.pairs import Candidate, Found, Pair, PairRule, candidate, 
 from honewise.scoring.preferences import Preferences, read_pairs, read_preferences, write_pairs
 
 from .judging import lent
-from .workbench import Workbench, rl_tasks, template_hashes
+from .workbench import Materials, Workbench, rl_tasks, template_hashes
 
 if TYPE_CHECKING:
     from honewise.engine.collecting import Draw
@@ -34,11 +34,11 @@ _GIVEN = {
 """Why a pair that a file holds is left out."""
 
 
-def check_pairs_stage(bench: Workbench, stage: PairsStage) -> None:
+def check_pairs_stage(materials: Materials, stage: PairsStage) -> None:
     """Raise ``UserError`` where a file cannot be read, or no reward is called as ``by`` and ``safe`` say."""
     for name, source in stage.sources.items():
         if source.file is not None:
-            read_preferences(source.file, bench.materials.train, rule_of(stage), source=name)
+            read_preferences(source.file, materials.train, rule_of(stage), source=name)
 
 
 def run_pairs(bench: Workbench, stage: PairsStage, ctx: StageContext) -> None:

@@ -20,6 +20,7 @@ from honewise.judges import Personas, TemplateJudge, load_personas, template_has
 from honewise.judges.asking import together
 from honewise.judges.personas import Persona, row_reader, write_row
 from honewise.recipes.personas import PersonasStage
+from honewise.recipes.schema import Recipe
 from honewise.runs import manifest
 from honewise.runs.rows import StoredRollout, to_json
 from honewise.runs.run import StageContext
@@ -28,7 +29,7 @@ from honewise.scoring.pairs import prompt_key
 
 from .judging import lent
 from .pairs import provenance_of
-from .workbench import Workbench
+from .workbench import Materials, Workbench
 
 if TYPE_CHECKING:
     from honewise.engine.collecting import Draw
@@ -47,9 +48,9 @@ Made = tuple[Persona, dict[str, Any] | None, str]
 """Who, the row that was written, and else why there is none."""
 
 
-def check_personas_stage(bench: Workbench, stage: PersonasStage) -> None:
+def check_personas_stage(materials: Materials, stage: PersonasStage) -> None:
     """Raise ``UserError`` where the file of personas cannot be read or has none for this stage."""
-    _personas(bench, stage)
+    _personas(materials.recipe, stage)
 
 
 def run_personas(bench: Workbench, stage: PersonasStage, ctx: StageContext) -> None:
@@ -57,7 +58,7 @@ def run_personas(bench: Workbench, stage: PersonasStage, ctx: StageContext) -> N
     wrote before comes from its cache."""
     from honewise.engine import processes
 
-    personas, path = _personas(bench, stage), ctx.folder / TASKS_FILE
+    personas, path = _personas(bench.recipe, stage), ctx.folder / TASKS_FILE
     asked = math.ceil(stage.count / _AT_ONCE)
     author = stage.of or "the judge"
 
@@ -95,10 +96,10 @@ def run_personas(bench: Workbench, stage: PersonasStage, ctx: StageContext) -> N
     ctx.progress.note(f"{ctx.stage}: {len(found)} of {len(tasks)} tasks have a best answer of {stage.samples}")
 
 
-def _personas(bench: Workbench, stage: PersonasStage) -> Personas:
+def _personas(recipe: Recipe, stage: PersonasStage) -> Personas:
     given = stage.personas
     found = load_personas(given if isinstance(given, str) else [each.model_dump() for each in given])
-    domain = bench.recipe.domain
+    domain = recipe.domain
     assert domain is not None, "of one domain, as the recipe's check has made sure"
     return found.fitting(domain=domain.use, locale=stage.locale)
 

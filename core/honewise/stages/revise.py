@@ -15,12 +15,13 @@ from honewise.errors import JudgeError, RunError, UnscoredBudgetExceeded, UserEr
 from honewise.judges import Constitution, Revision, TemplateJudge, load_constitution, revisions
 from honewise.judges.asking import together
 from honewise.recipes.revising import ReviseStage
+from honewise.recipes.schema import Recipe
 from honewise.runs import manifest
 from honewise.runs.rows import StoredRollout
 from honewise.runs.run import StageContext
 
 from .judging import lent
-from .workbench import Workbench, rl_tasks
+from .workbench import Materials, Workbench, rl_tasks
 
 __all__ = ["REVISIONS_FILE", "check_revise_stage", "revised", "run_revise"]
 
@@ -33,9 +34,9 @@ Found = tuple[list[dict[str, Any]], str]
 """The rounds of one answer, and why there are no more, or nothing."""
 
 
-def check_revise_stage(bench: Workbench, stage: ReviseStage) -> None:
+def check_revise_stage(materials: Materials, stage: ReviseStage) -> None:
     """Raise ``UserError`` where the constitution cannot be read or has no principle for this stage."""
-    _principles(bench, stage)
+    _principles(materials.recipe, stage)
 
 
 def run_revise(bench: Workbench, stage: ReviseStage, ctx: StageContext) -> None:
@@ -43,7 +44,7 @@ def run_revise(bench: Workbench, stage: ReviseStage, ctx: StageContext) -> None:
     from its cache."""
     from honewise.engine import processes
 
-    constitution = _principles(bench, stage)
+    constitution = _principles(bench.recipe, stage)
     rows, sampled = _answers(bench, stage, ctx)
     path = ctx.folder / REVISIONS_FILE
     author = stage.of or bench.source_of(ctx.stage)
@@ -76,8 +77,8 @@ def revised(bench: Workbench, stage: str) -> list[tuple[str, str]]:
     ]
 
 
-def _principles(bench: Workbench, stage: ReviseStage) -> Constitution:
-    domain = bench.recipe.works[""].use
+def _principles(recipe: Recipe, stage: ReviseStage) -> Constitution:
+    domain = recipe.works[""].use
     return load_constitution(stage.constitution).fitting(use="critique", domain=domain, locale=stage.locale)
 
 

@@ -13,7 +13,7 @@ from honewise.runs.run import StageContext, stage_seed
 from .judging import lent
 from .measure import Sampling, measure
 from .model_rewards import MODEL_FOLDER
-from .workbench import Workbench, rl_tasks
+from .workbench import Materials, Workbench, rl_tasks
 
 if TYPE_CHECKING:
     from honewise.engine.held_out import Look
@@ -22,12 +22,11 @@ if TYPE_CHECKING:
 __all__ = ["check_rl_stage", "run_rl"]
 
 
-def check_rl_stage(bench: Workbench, stage: RlStage, ctx: StageContext) -> None:
+def check_rl_stage(materials: Materials, stage: RlStage, ctx: StageContext) -> None:
     """Raise ``UserError`` where arguments, estimator and placement do not fit together."""
     from honewise.engine.rl import check_rl
 
-    materials = bench.materials
-    estimator, mixture = materials.host.estimator(stage.estimator), bench.recipe.mixture
+    estimator, mixture = materials.host.estimator(stage.estimator), materials.recipe.mixture
     check_rl(ctx, stage, rl_tasks(materials), materials.scorer, estimator, mixture)
 
 

@@ -7,10 +7,11 @@ import importlib.util
 import shlex
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from honewise.errors import BudgetExceeded, MissingExtra, Problem, RecipeError, RunError, UserError
+from honewise.errors import BudgetExceeded, MissingExtra, RecipeError, RunError, UserError
 from honewise.host import PluginHost
 from honewise.progress import Progress, Silent
 from honewise.recipes.schema import (
@@ -29,16 +30,17 @@ from honewise.runs.follow import follow
 from honewise.runs.processes import Place, place
 from honewise.runs.run import Run, StageContext
 
-from .dpo import check_dpo_stage, run_dpo
+from .checking import stage_problems
+from .dpo import run_dpo
 from .evaluate import run_evaluate
-from .pairs import check_pairs_stage, run_pairs
-from .personas import check_personas_stage, run_personas
+from .pairs import run_pairs
+from .personas import run_personas
 from .recipe import read
-from .revise import check_revise_stage, run_revise
-from .reward_model import check_reward_model_stage, run_reward_model
-from .rl import check_rl_stage, run_rl
+from .revise import run_revise
+from .reward_model import run_reward_model
+from .rl import run_rl
 from .scale import scale_problems
-from .sft import check_sft_stage, run_sft
+from .sft import run_sft
 from .workbench import Materials, Workbench, prepare, template_hashes
 
 __all__ = ["execute", "resolve", "run_recipe"]
@@ -130,32 +132,9 @@ def _begin(materials: Materials, here: Place, device: str, resume: bool, command
 def _check_stages(bench: Workbench) -> None:
     """What would stop a stage only once those before it are done, told before the first; all of it at once."""
     problems = list(scale_problems(bench.recipe, bench.place, bench.device))
-    for name, stage in bench.recipe.stages.items():
-        ctx = bench.context(name, resume=False)
-        try:
-            _check_stage(bench, stage, ctx)
-        except UserError as error:
-            problems.append(Problem(f"stages.{name}", str(error)))
+    problems += stage_problems(bench.materials, partial(bench.context, resume=False))
     if problems:
         raise RecipeError(bench.recipe.name, problems)
-
-
-def _check_stage(bench: Workbench, stage: Stage, ctx: StageContext) -> None:
-    match stage:
-        case SftStage():
-            check_sft_stage(stage, ctx)
-        case PairsStage():
-            check_pairs_stage(bench, stage)
-        case ReviseStage():
-            check_revise_stage(bench, stage)
-        case PersonasStage():
-            check_personas_stage(bench, stage)
-        case DpoStage():
-            check_dpo_stage(stage, ctx)
-        case RewardModelStage():
-            check_reward_model_stage(stage, ctx)
-        case RlStage():
-            check_rl_stage(bench, stage, ctx)
 
 
 def _stages(bench: Workbench) -> None:
