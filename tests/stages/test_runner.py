@@ -13,6 +13,7 @@ import pytest
 pytest.importorskip("trl")
 
 from honewise.errors import RecipeError, RunError, UnscoredBudgetExceeded, UserError
+from honewise.progress import Silent
 from honewise.runs import manifest
 from honewise.runs.follow import follow
 from honewise.runs.processes import Place
@@ -193,6 +194,35 @@ def test_a_resumed_run_refuses_other_data(recipe_file: Path, tmp_path: Path, mon
     data.write_text("".join(f'{{"expression": "1 + {n}"}}\n' for n in range(9)))
     with run_recipe(recipe_file, small, resume=True) as run:
         assert run.finished
+
+
+def test_a_reward_that_was_edited_in_between_is_told_once(
+    recipe_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Said(Silent):
+        def note(self, line: str) -> None:
+            lines.append(line)
+
+    def stop(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    lines: list[str] = []
+    mine = tmp_path / "mine.py"
+    small = [
+        "stages={sft: {steps: 1, demonstrations: 4}}",
+        "rubric.rewards={shows: {fn: 'mine.py:shows', weight: 0.1}}",
+    ]
+    with monkeypatch.context() as patch:
+        patch.setattr(runner, "run_sft", stop)
+        for version, resume in ((1.0, False), (1.0, True), (0.5, True), (0.5, True)):
+            mine.write_text(f"def shows(completion): return {version}\n")
+            with pytest.raises(KeyboardInterrupt):
+                run_recipe(recipe_file, small, resume=resume, progress=Said())
+    told = [line for line in lines if "has changed" in line]
+    assert told == [f"rewards: {mine} has changed since the run began; from now on it scores as it is now"]
+    with run_recipe(recipe_file, small, resume=True) as run:
+        assert len(manifest.read(run.path)["reward_files"][str(mine)]) == 2
+        assert f"- rewards from {mine}: **changed while the run was interrupted**" in (run.path / "card.md").read_text()
 
 
 def test_too_much_unscored_stops_with_a_checkpoint_and_can_go_on(recipe_file: Path, tmp_path: Path) -> None:

@@ -31,6 +31,14 @@ def _lines(run: Run) -> Iterator[str]:
     yield f"{'Domains' if recipe.domains else 'Domain'} {uses}, policy {policy}, seed {recipe.seed}, on {device}."
     for part, found in facts.get("data", {}).items():
         yield f"- {part}: {found['tasks']} tasks from {found['source']} (read as {found['format']})"
+    for file, digests in facts.get("reward_files", {}).items():
+        said = ", ".join(f"`{digest[:12]}`" for digest in digests)
+        how = (
+            f"**changed while the run was interrupted**; SHA-256, in order: {said}"
+            if digests[1:]
+            else f"SHA-256 {said}"
+        )
+        yield f"- rewards from {file}: {how}"
     yield ""
     yield "## What was done"
     yield ""

@@ -21,7 +21,7 @@ from honewise.recipes.schema import Recipe
 
 from .rows import task_hash
 
-__all__ = ["add", "describe", "hash_tasks", "hash_templates", "read", "write", "write_whole"]
+__all__ = ["add", "describe", "hash_file", "hash_tasks", "hash_templates", "read", "write", "write_whole"]
 
 _LIBRARIES = (
     "torch",
@@ -96,6 +96,11 @@ def write_whole(path: Path, text: str) -> None:
         with contextlib.suppress(OSError):
             os.unlink(draft)
         raise
+
+
+def hash_file(path: Path) -> str:
+    """SHA-256 of what a file holds."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def hash_tasks(tasks: Iterable[Task]) -> str:

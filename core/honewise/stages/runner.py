@@ -29,6 +29,7 @@ from honewise.runs import card, manifest
 from honewise.runs.follow import follow
 from honewise.runs.processes import Place, place
 from honewise.runs.run import Run, StageContext
+from honewise.scoring import reward_files
 
 from .checking import stage_problems
 from .dpo import run_dpo
@@ -87,7 +88,7 @@ def execute(materials: Materials, *, resume: bool, progress: Progress, command: 
 
     here, device = place(), resolve_device(materials.recipe.device)
     processes.join(here, device)
-    folder = _begin(materials, here, device, resume, command)
+    folder = _begin(materials, here, device, resume, command, progress)
     try:
         with Workbench(materials, folder, device, progress, here) as bench:
             _check_stages(bench)
@@ -104,7 +105,7 @@ def execute(materials: Materials, *, resume: bool, progress: Progress, command: 
     return folder
 
 
-def _begin(materials: Materials, here: Place, device: str, resume: bool, command: str) -> Run:
+def _begin(materials: Materials, here: Place, device: str, resume: bool, command: str, progress: Progress) -> Run:
     """Make or resume the run's folder; of several processes the first does, and the others follow it."""
     from honewise.engine import processes
 
@@ -118,6 +119,7 @@ def _begin(materials: Materials, here: Place, device: str, resume: bool, command
         if resume:
             folder = Run.resume(materials.recipe)
             _same_run(folder, facts, here)
+            _note_rewards(folder, facts, progress)
         else:
             folder = Run.create(materials.recipe, command=command, facts=facts)
         found = {"device": device, "accelerators": _accelerators(device), "processes": here.count}
@@ -212,7 +214,14 @@ def _facts(materials: Materials) -> dict[str, Any]:
             for part, tasks in (("train", materials.train), ("held_out", materials.held_out))
         },
         "templates": template_hashes(materials),
+        "reward_files": {str(path): [manifest.hash_file(path)] for path in _reward_files(materials)},
     }
+
+
+def _reward_files(materials: Materials) -> list[Path]:
+    """The files that rewards of the recipe come from."""
+    places = [place for work in materials.recipe.works.values() for place in reward_files(work.rubric.rewards).values()]
+    return sorted({Path(place.rpartition(":")[0]).expanduser().resolve() for place in places})
 
 
 def _same_run(run: Run, facts: dict[str, Any], here: Place) -> None:
@@ -227,6 +236,19 @@ def _same_run(run: Run, facts: dict[str, Any], here: Place) -> None:
         run.close()
         parts = " and ".join(f"data.{part}" for part in changed)
         raise RunError(f"{run.path}: {parts} changed since the run began, so it cannot go on; begin another")
+
+
+def _note_rewards(run: Run, facts: dict[str, Any], progress: Progress) -> None:
+    """Keep every version of the reward files that the run was scored by, and say where one is new."""
+    known = manifest.read(run.path).get("reward_files", {})
+    for file, (digest,) in facts["reward_files"].items():
+        before = known.setdefault(file, [])
+        if digest in before[-1:]:
+            continue
+        if before:
+            progress.note(f"rewards: {file} has changed since the run began; from now on it scores as it is now")
+        before.append(digest)
+    manifest.add(run.path, {"reward_files": known})
 
 
 def _accelerators(device: str) -> list[str]:
