@@ -56,7 +56,16 @@ def problems_of(raw: Mapping[str, Any], error: ValidationError) -> list[Problem]
         place = _place(raw, detail)
         found.setdefault(dotted(place), []).append(detail)
         places[dotted(place)] = place
-    return [Problem(path, _explain(raw, places[path], details)) for path, details in found.items()]
+    return [
+        Problem(path, _explain(raw, places[path], details))
+        for path, details in found.items()
+        if not (_only_types(details) and any(other.startswith(f"{path}.") for other in found))
+    ]
+
+
+def _only_types(details: list[ErrorDetails]) -> bool:
+    """Said by arms of a union that the value was not meant for, where another arm looks further into it."""
+    return all(detail["type"] in _WANTED for detail in details)
 
 
 def _place(raw: Mapping[str, Any], detail: ErrorDetails) -> tuple[Any, ...]:
@@ -66,13 +75,15 @@ def _place(raw: Mapping[str, Any], detail: ErrorDetails) -> tuple[Any, ...]:
         del parts[2]
     node: Any = raw
     kept: list[Any] = []
-    for part in parts:
+    for index, part in enumerate(parts):
         if _holds(node, part):
             node = _at(node, [part])
         elif isinstance(node, Mapping) and part == "[key]":
             return tuple(kept)
         elif detail["type"] == "missing" and part == parts[-1]:
             return (*kept, part)
+        elif index + 1 < len(parts) and _holds(node, parts[index + 1]):
+            continue
         else:
             return tuple(kept)
         kept.append(part)
@@ -98,9 +109,16 @@ def _explain(raw: Mapping[str, Any], place: tuple[Any, ...], details: list[Error
     if kind == "value_error":
         return f"{context.get('error', detail['msg'])!s}; given: {given(detail['input'])}"
     wanted = list(dict.fromkeys(_WANTED[item["type"]] for item in details if item["type"] in _WANTED))
+    if wanted and detail["loc"][-1] == "[key]":
+        return f"its key must be {' or '.join(wanted)}; given: {given(detail['input'])}"
+    if wanted and place[-3:-1] == ("rubric", "rewards"):
+        return f"must be a number, its weight, null, which drops it, or a mapping; given: {given(detail['input'])}"
+    if kind == "too_short" and isinstance(detail["input"], Mapping):
+        there = near("", KINDS) if place == ("stages",) else ""
+        return f"is empty, and needs at least {context['min_length']}{there}"
     if wanted:
         value = _at(raw, place)
-        return f"must be {' or '.join(wanted)}; given: {given(value)}{_hint(value, wanted)}"
+        return f"must be {' or '.join(wanted)}; given: {given(value)}{_hint(value, wanted, place)}"
     if kind in ("string_pattern_mismatch", "string_too_long") and place[-1:] == ("api_key_env",):
         return "must be the name of an environment variable, such as OPENAI_API_KEY, and not the key itself"
     if kind == "string_pattern_mismatch":
@@ -109,7 +127,13 @@ def _explain(raw: Mapping[str, Any], place: tuple[Any, ...], details: list[Error
     return f"{rule[:1].lower()}{rule[1:]}; given: {given(detail['input'])}"
 
 
-def _hint(value: Any, wanted: list[str]) -> str:
+_NAMED_BY = {"domain": "use", "rubric": "preset"}
+"""Sections that are often written as the one name in them."""
+
+
+def _hint(value: Any, wanted: list[str], place: tuple[Any, ...]) -> str:
+    if isinstance(value, str) and place and place[-1] in _NAMED_BY:
+        return f"; write {{{_NAMED_BY[place[-1]]}: {value}}}"
     if isinstance(value, str) and any("number" in want for want in wanted):
         try:
             return f"; write {float(value):g} without quotes or underscores"
