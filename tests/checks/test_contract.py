@@ -398,7 +398,7 @@ DOMAINS: list[tuple[str, Callable[[], Domain], str, str]] = [
         "an answer paid twice",
         lambda: replace(with_reward(pays_the_last), parse=_without_pieces),
         "settled",
-        "earns 1 anew where it stands again; in all it gains 0",
+        "earns 1 behind its first 21 characters, and gains 0 by it",
     ),
     ("slow parser", _odd(parse=_quadratic), "parse-time", "characters of"),
     ("evaluating parser", _odd(parse=_evaluated), "parse-eval", "evaluates it as Python"),
