@@ -92,7 +92,7 @@ def test_a_plan_says_what_would_be_done(command: Command) -> None:
     ("change", "said"),
     [
         ("stages.rl.dynamic={low: 0.9, high: 0.1}", "stages.rl.dynamic.low: must be less than high (0.1); given: 0.9"),
-        ("stages.rl.order={easy_first: nosuch}", "stages.rl: order.easy_first: task 'train-1' has no 'nosuch'"),
+        ("stages.rl.order={easy_first: nosuch}", "stages.rl: order.easy_first: no task has 'nosuch'"),
         ("stages.rl={steps: 2, algorithm: ppo, estimator: grpo}", "stages.rl: estimator: 'grpo' does not look at the"),
         ("stages.sft.trainer={per_device_train_batch_size: 7}", "stages.sft: per_device_train_batch_size: 7 does not"),
     ],

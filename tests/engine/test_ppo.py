@@ -466,7 +466,7 @@ def test_an_adaptive_kl_moves_by_what_was_measured(tmp_path: Path) -> None:
         ({"minibatches": 3}, "minibatches: 3 minibatches do not divide the 8 completions"),
         ({"constraints": {"brief": {}}}, "give the reward weight 0 in the rubric"),
         ({"constraints": {"brif": {}}}, "no reward 'brif' in the rubric; did you mean 'brief'"),
-        ({"invariance": {"column": "colour", "coef": 1.0}}, "task '0' has no 'colour'"),
+        ({"invariance": {"column": "colour", "coef": 1.0}}, "no task has 'colour'"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )  # fmt: skip

@@ -58,6 +58,7 @@ class Stock(GRPOTrainer):
     _generate_single_turn = CreditTrainer._generate_single_turn
     _sampled = CreditTrainer._sampled
     _seeds = CreditTrainer._seeds
+    _generation = CreditTrainer._generation
     _chunks = ()
     _examples = ()
     _wants_greedy = False

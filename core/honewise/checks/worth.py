@@ -123,11 +123,10 @@ def _stray(probe: Probe, result: Any) -> Iterator[str]:
 
 def _settled(bench: Bench, reward: Reward) -> Iterator[str]:
     for gold in bench.golds[:_TWICE]:
-        begun = [gold.text[:end] for end in part_ends(gold.completion) if end < len(gold.text)]
+        begun = [gold.text[:end] for end in part_ends(gold.completion)]
         for first, text in [
             (gold.text, gold.text),
-            (gold.text, f"\n{gold.text}"),
-            *((part, gold.text) for part in begun),
+            *((part, f"\n{gold.text}") for part in dict.fromkeys([*begun, gold.text])),
         ]:
             once = next((_paid(bench, reward, probe) for probe in bench.parsed(gold.task, [first])), ())
             for probe in bench.parsed(gold.task, [first + text]):
