@@ -84,7 +84,7 @@ def claim(name: str) -> str:
 
 def sisters() -> str:
     """What the sister recipes of the quickstart reach from the same warm-up, a line each."""
-    body = []
+    body, beside = [], []
     for name in SISTERS:
         found = read(name)
         rows, last, mean = found["rows"], found["last"], means(found["rows"])
@@ -96,8 +96,12 @@ def sisters() -> str:
         sampled = [change(row["correct"], "t=1") for row in rows]
         recipe = found["recipe"].split("/")[1]
         body.append([f"`{recipe}`", *sampled, change(mean, "greedy"), f"**−{100 * fallen:.0f} %**"])
+        others = [each for each in mean if not each.startswith(("sft greedy", "more-sft greedy", f"{last} "))]
+        said = ", ".join(f"`{each}` {100 * mean[each]:.1f}" for each in others)
+        beside += [f"- `{recipe}`: {said}"] if others != ["sft t=1"] else []
     seeds = [f"sampled, seed {row['seed']}" for row in read(SISTERS[0])["rows"]]
-    return _table(["recipe", *seeds, "greedy, mean", "sampled error"], body)
+    table = _table(["recipe", *seeds, "greedy, mean", "sampled error"], body)
+    return f"{table}\n\nBeside them, as means of the seeds:\n\n" + "\n".join(beside)
 
 
 def _seconds(found: Mapping[str, Any]) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from honewise.contracts import Task
 from honewise.errors import RunError, UserError, near
 from honewise.recipes.preference import Drawing, PairsStage, Rules, SourceSpec
+from honewise.runs import manifest
 from honewise.runs.run import StageContext
 from honewise.scoring.pairs import Candidate, Found, Pair, PairRule, candidate, make_pairs, prompt_key
 from honewise.scoring.preferences import Preferences, read_pairs, read_preferences, write_pairs
@@ -67,7 +68,7 @@ def run_pairs(bench: Workbench, stage: PairsStage, ctx: StageContext) -> None:
     processes.wait()
     ctx.store.truncate(ctx.stage, step - 1)
     ctx.store.write_step(ctx.stage, step, _numbers(found))
-    bench.note_stage(ctx, pairs=len(found.pairs), sha256=hashlib.sha256(path.read_bytes()).hexdigest())
+    bench.note_stage(ctx, pairs=len(found.pairs), sha256=manifest.hash_file(path))
     ctx.progress.note(f"{ctx.stage}: {len(found.pairs)} pairs. {_why(found)}".rstrip(". ") + ".")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
 import math
 from collections import Counter
@@ -91,7 +90,12 @@ def run_personas(bench: Workbench, stage: PersonasStage, ctx: StageContext) -> N
     processes.together(keep)
     ctx.store.write_step(ctx.stage, asked + steps + 1, _numbers(tasks, found))
     bench.note_stage(
-        ctx, of=author, personas=personas.hash, tasks=_sha256(path), instructions=len(found), sha256=_sha256(file)
+        ctx,
+        of=author,
+        personas=personas.hash,
+        tasks=manifest.hash_file(path),
+        instructions=len(found),
+        sha256=manifest.hash_file(file),
     )
     ctx.progress.note(f"{ctx.stage}: {len(found)} of {len(tasks)} tasks have a best answer of {stage.samples}")
 
@@ -349,7 +353,3 @@ def _nested(row: Mapping[str, Any]) -> dict[str, Any]:
             at = at.setdefault(key, {})
         at[last] = value
     return found
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
 from collections import Counter
 from collections.abc import Sequence
@@ -56,7 +55,7 @@ def run_revise(bench: Workbench, stage: ReviseStage, ctx: StageContext) -> None:
     with lent(bench.judge, lambda: bench.policy(author)):  # loaded by all of them, or by none
         processes.together(rewrite)
     processes.wait()
-    bench.note_stage(ctx, of=author, constitution=constitution.hash, sha256=_sha256(path))
+    bench.note_stage(ctx, of=author, constitution=constitution.hash, sha256=manifest.hash_file(path))
 
 
 def revised(bench: Workbench, stage: str) -> list[tuple[str, str]]:
@@ -181,7 +180,3 @@ def _enough(rows: Sequence[StoredRollout], reasons: Counter[str], most: float) -
             f"{failed} of {len(rows)} answers could not be rewritten to the end, more than rubric.max_unscored"
             f" ({most:g}) allows:\n{told}"
         )
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -70,9 +70,7 @@ class RubricProblems:
         base = found if isinstance(found, Term) else Term(float(found))
         change = {"weight": spec} if isinstance(spec, (int, float)) else spec
         try:
-            return changed(
-                name, base if isinstance(base, Term) else Term(float(base)), RewardSpec.model_validate(change)
-            )
+            return changed(name, base, RewardSpec.model_validate(change))
         except ValidationError:
             return None
 
