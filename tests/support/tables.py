@@ -74,7 +74,8 @@ def claim(name: str) -> str:
         changes.append([f"{one} − {other}", *(_points(change) for change in each)])
     before, after = 1 - mean["sft t=1"], 1 - mean[f"{last} t=1"]
     said = (
-        f"{rows[0]['tasks']} held-out tasks, 8 samples each at temperature 1 (`t=1`) and greedy; one CPU core each, {found['at_once']} seeds at once. "
+        f"{rows[0]['tasks']} held-out tasks, 8 samples each at temperature 1 (`t=1`) and greedy; one CPU core each, "
+        f"{found['at_once']} seeds at once. "
         f"`{last}` lowers the sampled error by {100 * (1 - after / before):.0f} % (mean of {len(rows)} seeds). "
         "Differences in points, with 95 % paired bootstrap intervals over tasks:"
     )
